@@ -1,0 +1,1 @@
+//! What starts one worker: SGLang, TensorRT-LLM, vLLM, and the mocker

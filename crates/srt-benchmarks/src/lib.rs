@@ -1,0 +1,1 @@
+//! What a benchmark runs and what must come out of it

@@ -1,0 +1,1 @@
+//! One HTTP connection at a time, with a timestamp per frame, and a server-sent-events decoder

@@ -1,0 +1,16 @@
+//! The vocabulary of a step: what is started, where, with which environment, and when it counts as ready.
+//!
+//! A [`Step`] is one thing that a launcher starts: a local process, or one `srun`. Producers (backends,
+//! frontends, benchmarks) make steps; only the supervisor starts them. A step says everything there is to say,
+//! so that what `dry-run` prints is what runs.
+
+mod probe;
+mod step;
+
+pub use crate::{
+    probe::{FrontendProtocol, Probe, Readiness, Wait},
+    step::{
+        Container, Environment, Lifetime, Mount, Preamble, SELF_PROGRAM, Stage, Step, StepId, StepOrigin,
+        is_secret_variable,
+    },
+};

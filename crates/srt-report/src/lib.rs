@@ -1,0 +1,1 @@
+//! Rollups and plans as tables a person reads

@@ -1,0 +1,1 @@
+//! The supervisor: executes a plan through a launcher, and leaves a record

@@ -1,0 +1,1 @@
+//! Slurm as it is: host lists, dialects, submission, queries, and steps by srun

@@ -1,0 +1,1 @@
+//! Reads worker logs and benchmark results of LLM inference runs, and rolls them up
