@@ -1,1 +1,41 @@
-fn main() {}
+//! Runs LLM inference benchmarks on Slurm clusters, or on this machine.
+//!
+//! This crate is the edge of the program: it alone reads the environment, prints, and decides the exit code. Each
+//! subcommand is one file under `commands`, a few calls into the libraries.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the only crate that prints")]
+
+mod commands;
+mod environment;
+mod exit;
+mod input;
+mod site;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::{commands::Command, environment::Environment, exit::Outcome};
+
+/// Run LLM inference benchmarks on Slurm clusters, or on this machine
+#[derive(clap::Parser)]
+#[command(name = "srtctl", version, after_help = exit::HELP, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let environment = Environment::read();
+    terminal::init_tracing(&environment);
+    let outcome = commands::run(arguments.command, &environment);
+    match outcome {
+        Ok(outcome) => outcome.into(),
+        Err(error) => {
+            let outcome = Outcome::of_error(&error);
+            terminal::print_error(&error);
+            outcome.into()
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! `srtctl apply`: run a recipe.

@@ -1,0 +1,1 @@
+//! `srtctl bench`: load a server and measure it.

@@ -1,0 +1,20 @@
+//! `srtctl completions`: completion scripts.
+
+use std::io;
+
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+
+use crate::{Arguments, exit::Outcome};
+
+/// Arguments of `srtctl completions`
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompletionsArguments {
+    /// Shell to complete for
+    shell: Shell,
+}
+
+pub(crate) fn run(arguments: &CompletionsArguments) -> anyhow::Result<Outcome> {
+    clap_complete::generate(arguments.shell, &mut Arguments::command(), "srtctl", &mut io::stdout());
+    Ok(Outcome::Success)
+}

@@ -1,0 +1,1 @@
+//! `srtctl mock`: stand-ins for engines and routers.

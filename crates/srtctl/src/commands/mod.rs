@@ -1,0 +1,46 @@
+//! The subcommands, one file each.
+
+mod apply;
+mod bench;
+mod completions;
+mod dry_run;
+mod keeper;
+mod mock;
+mod rollup;
+
+use crate::{environment::Environment, exit::Outcome};
+
+/// Subcommands
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    /// Run a recipe: submit it to Slurm, or with --local run it on this machine
+    Apply(apply::ApplyArguments),
+    /// Show what a recipe would run, and start nothing
+    DryRun(dry_run::DryRunArguments),
+    /// Read the logs and results of a run directory into `rollup.json`
+    Rollup(rollup::RollupArguments),
+    /// Load a server and measure it
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
+    /// Stand-ins for engines and routers, without a GPU
+    #[command(subcommand)]
+    Mock(mock::MockCommand),
+    /// Print a completion script for a shell
+    Completions(completions::CompletionsArguments),
+    /// Keep one process of a local run, and end it with the run
+    #[command(hide = true)]
+    Keeper(keeper::KeeperArguments),
+}
+
+/// Runs one subcommand.
+pub(crate) fn run(command: Command, environment: &Environment) -> anyhow::Result<Outcome> {
+    match command {
+        Command::Apply(arguments) => apply::run(&arguments, environment),
+        Command::DryRun(arguments) => dry_run::run(&arguments, environment),
+        Command::Rollup(arguments) => rollup::run(&arguments),
+        Command::Bench(command) => bench::run(command),
+        Command::Mock(command) => mock::run(command),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Keeper(arguments) => keeper::run(arguments),
+    }
+}

@@ -1,0 +1,1 @@
+//! `srtctl rollup`: logs and results of run directories into `rollup.json`.

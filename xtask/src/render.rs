@@ -1,0 +1,1 @@
+//! Prints rendered templates of a recipe, for whoever edits a template.
