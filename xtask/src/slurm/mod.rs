@@ -1,0 +1,146 @@
+//! `cargo xtask slurm`: a private Slurm cluster on this machine, for trying srtctl without a cluster.
+
+use std::fs;
+
+use anyhow::{Context, bail};
+use camino::Utf8PathBuf;
+use srt_testcluster::{Mode, Settings, State, attach, default_dir, down, install, up};
+
+const USAGE: &str = "\
+cargo xtask slurm COMMAND
+
+  up [--nodes N] [--gpus N] [--mode named|plain] [--container-options]
+                     start a cluster of N nodes (default 4) with N fake GPUs each (default 8), or find it running
+  status             show whether it runs, and its nodes
+  down [--remove]    end it and everything its jobs left; --remove deletes its folder too
+  crash NODE         end a node as a power loss does
+  start NODE         start a node that was ended
+  install            install the Debian packages it needs (as root), or say how
+
+  --dir DIR          the cluster's folder (default /tmp/srt-slurm-UID); one folder, one cluster
+";
+
+/// Runs `cargo xtask slurm ARGUMENTS`.
+///
+/// # Errors
+/// When the arguments are wrong, or what was asked for failed.
+pub(crate) fn main(arguments: &[String]) -> anyhow::Result<()> {
+    let Some((command, rest)) = arguments.split_first() else { bail!("no command was given\n\n{USAGE}") };
+    let options = Options::parse(rest)?;
+    match command.as_str() {
+        "up" => start_cluster(&options),
+        "status" => show(&options),
+        "down" => end_cluster(&options),
+        "crash" => {
+            attach(&options.dir)?.crash(options.node()?);
+            Ok(())
+        }
+        "start" => attach(&options.dir)?.start(options.node()?),
+        "install" => install(),
+        _ => bail!("no such command: {command}\n\n{USAGE}"),
+    }
+}
+
+struct Options {
+    dir: Utf8PathBuf,
+    settings: Settings,
+    remove: bool,
+    node: Option<String>,
+}
+
+impl Options {
+    fn parse(arguments: &[String]) -> anyhow::Result<Self> {
+        let mut options =
+            Self { dir: default_dir(), settings: Settings::default(), remove: false, node: None };
+        let mut rest = arguments.iter();
+        while let Some(argument) = rest.next() {
+            let (name, joined) = match argument.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (argument.as_str(), None),
+            };
+            let mut value = || {
+                joined
+                    .clone()
+                    .or_else(|| rest.next().cloned())
+                    .with_context(|| format!("{name} needs a value"))
+            };
+            match name {
+                "--dir" => options.dir = value()?.into(),
+                "--nodes" => options.settings.nodes = number(name, &value()?)?,
+                "--gpus" => options.settings.gpus = number(name, &value()?)?,
+                "--mode" => options.settings.mode = Some(mode(&value()?)?),
+                "--container-options" => options.settings.container_options = true,
+                "--remove" => options.remove = true,
+                _ if !name.starts_with('-') && options.node.is_none() => {
+                    options.node = Some(argument.clone())
+                }
+                _ => bail!("no such option: {argument}\n\n{USAGE}"),
+            }
+        }
+        Ok(options)
+    }
+
+    fn node(&self) -> anyhow::Result<&str> {
+        self.node.as_deref().context("which node? Such as: node2")
+    }
+}
+
+fn number(name: &str, text: &str) -> anyhow::Result<u8> {
+    text.parse().with_context(|| format!("{name} takes a number from 0 to 255: {text}"))
+}
+
+fn mode(text: &str) -> anyhow::Result<Mode> {
+    match text {
+        "named" => Ok(Mode::Named),
+        "plain" => Ok(Mode::Plain),
+        _ => bail!("--mode takes `named` or `plain`: {text}"),
+    }
+}
+
+fn start_cluster(options: &Options) -> anyhow::Result<()> {
+    let cluster = up(&options.dir, &options.settings)?;
+    let nodes = options.settings.nodes;
+    let explanation = match cluster.mode() {
+        Mode::Named => "their names resolve on the nodes",
+        Mode::Plain => "they share this machine's host name",
+    };
+    println!("# {nodes} nodes with {} fake GPUs each are up; {explanation}", options.settings.gpus);
+    for (name, value) in cluster.environment() {
+        println!("export {name}={value}");
+    }
+    Ok(())
+}
+
+fn show(options: &Options) -> anyhow::Result<()> {
+    let Ok(cluster) = attach(&options.dir) else {
+        println!("down");
+        return Ok(());
+    };
+    let status = cluster.status()?;
+    println!(
+        "{}",
+        match status.state {
+            State::Down => "down",
+            State::Broken => "broken: not everything of it runs; `up` starts it anew",
+            State::Up => "up",
+        }
+    );
+    for (node, state) in status.nodes {
+        println!("{node} {state}");
+    }
+    Ok(())
+}
+
+fn end_cluster(options: &Options) -> anyhow::Result<()> {
+    let ran = down(&options.dir)?;
+    if options.remove && options.dir.exists() {
+        // Only what `up` makes there: the folder may be one that a person named by mistake.
+        let ours = options.dir.join("etc/slurm.conf").is_file() && options.dir.join("lock").is_file();
+        if !ours {
+            bail!("not removed, since it is no cluster's folder: {}", options.dir);
+        }
+        fs::remove_dir_all(&options.dir).with_context(|| format!("removing {}", options.dir))?;
+    }
+    println!("{}", if ran { "ended" } else { "nothing ran" });
+    Ok(())
+}
