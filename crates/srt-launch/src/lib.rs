@@ -4,10 +4,16 @@
 //! frontends, benchmarks) make steps; only the supervisor starts them. A step says everything there is to say,
 //! so that what `dry-run` prints is what runs.
 
+mod file;
+pub mod flags;
 mod probe;
+pub mod python;
+pub mod shell;
 mod step;
+pub mod yaml;
 
 pub use crate::{
+    file::PlannedFile,
     probe::{FrontendProtocol, Probe, Readiness, Wait},
     step::{
         Container, Environment, Lifetime, Mount, Preamble, SELF_PROGRAM, Stage, Step, StepId, StepOrigin,

@@ -37,7 +37,9 @@ pub struct Step {
     pub wrapped: bool,
     /// The container; `None` runs on the host.
     pub container: Option<Container>,
-    /// Options of `srun` beyond those that follow from the fields above, in order, as `--key=value` or `--key`.
+    /// Options of `srun`, in order, as `--key=value` or `--key`: numbers of nodes and tasks, MPI, CPU binding,
+    /// component, the recipe's own, and `--export`. A launcher adds what follows from the fields above (job, node
+    /// list, overlap, output, container, mounts) and nothing else.
     pub srun: Vec<String>,
     /// File name of its output, under the log folder.
     pub log: String,
@@ -130,8 +132,13 @@ pub enum StepOrigin {
 pub enum Preamble {
     /// Shell text of the cluster file.
     Cluster(String),
-    /// The recipe's setup script, by file name.
-    SetupScript(String),
+    /// The recipe's setup script.
+    SetupScript {
+        /// File name.
+        name: String,
+        /// Folder it lies in, itself or in `patches` below it, as the step sees it.
+        folder: String,
+    },
     /// Installation of Dynamo: shell text that is idempotent on a node.
     DynamoInstall(String),
     /// Shell text of ours.

@@ -9,9 +9,10 @@ use srt_topology::{
 const GPUS_PER_NODE: u32 = 8;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let nodes: Vec<NodeName> = ["node1", "node2", "node3"].iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
+    let nodes: Vec<NodeName> =
+        ["node1", "node2", "node3"].iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
     let dedicated = DedicatedNodes { infra: false, frontend: false, client: false, shared: true };
-    let roles = NodeRoles::assign(&nodes, &dedicated)?;
+    let roles = NodeRoles::assign(&nodes, dedicated)?;
     let request = AllocationRequest {
         gpus_per_node: GPUS_PER_NODE,
         prefill: Workers { count: 2, gpus_each: 4 },

@@ -161,7 +161,9 @@ pub enum AllocationError {
         asked: String,
     },
     /// Aggregated workers in a job of two components.
-    #[error("a heterogeneous job has prefill and decode nodes only, but {count} aggregated workers are asked for")]
+    #[error(
+        "a heterogeneous job has prefill and decode nodes only, but {count} aggregated workers are asked for"
+    )]
     AggInSeparatePools {
         /// How many.
         count: u32,

@@ -34,8 +34,8 @@ pub use crate::{
     gpus::GpuSet,
     names::{InvalidNodeName, NodeName, Role},
     ports::{
-        DIST_INIT_PORT, ETCD_PEER_PORT, ETCD_PORT, FRONTEND_PORT, MOONCAKE_METADATA_PORT, MOONCAKE_METRICS_PORT,
-        MOONCAKE_PORT, NATS_PORT, PUBLIC_PORT, PortError, Ports,
+        DIST_INIT_PORT, ETCD_PEER_PORT, ETCD_PORT, FRONTEND_PORT, MOONCAKE_METADATA_PORT,
+        MOONCAKE_METRICS_PORT, MOONCAKE_PORT, NATS_PORT, PUBLIC_PORT, PortError, Ports,
     },
     processes::{DataParallel, Layout, LayoutError, Process, lay_out_processes},
     roles::{DedicatedNodes, HetPools, NodeRoles, RolesError},

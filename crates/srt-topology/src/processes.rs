@@ -92,7 +92,9 @@ pub enum LayoutError {
         gpus: usize,
     },
     /// A replica of several nodes does not fill them.
-    #[error("{worker}: a replica of {replica} GPUs does not divide evenly across nodes with {gpus} GPUs each")]
+    #[error(
+        "{worker}: a replica of {replica} GPUs does not divide evenly across nodes with {gpus} GPUs each"
+    )]
     UnevenReplica {
         /// The worker.
         worker: WorkerId,
@@ -209,20 +211,15 @@ fn data_parallel_per_gpu(
     let gpus = u32::try_from(endpoint.total_gpus()).unwrap_or(u32::MAX);
     let dp_rpc = Some(ports.dp_rpc(endpoint.leader())?);
     let nixl = ports.nixl(size.filter(|size| *size > 0).unwrap_or(gpus))?;
-    let places = endpoint.nodes.iter().flat_map(|node| endpoint.gpus.indices().iter().map(move |gpu| (node, *gpu)));
+    let places =
+        endpoint.nodes.iter().flat_map(|node| endpoint.gpus.indices().iter().map(move |gpu| (node, *gpu)));
     for ((node, gpu), rank) in places.zip(0..) {
         let leads = rank == 0;
         let http = if leads { Some(ports.http(node)?) } else { None };
         let prefill_leads = leads && endpoint.role == Role::Prefill;
         let bootstrap = if prefill_leads { Some(ports.bootstrap(node)?) } else { None };
-        let ports = Ports {
-            system: ports.system()?,
-            http,
-            bootstrap,
-            kv_events: ports.kv_events(1)?,
-            nixl,
-            dp_rpc,
-        };
+        let ports =
+            Ports { system: ports.system()?, http, bootstrap, kv_events: ports.kv_events(1)?, nixl, dp_rpc };
         processes.push(process(endpoint, rank, node, GpuSet::range(gpu, 1), ports));
     }
     Ok(())

@@ -17,12 +17,12 @@ pub struct DedicatedNodes {
 
 impl DedicatedNodes {
     /// Nodes beyond those of the workers.
-    pub fn count(&self) -> usize {
+    pub fn count(self) -> usize {
         let services = [self.infra, self.frontend, self.client].iter().filter(|wanted| **wanted).count();
         if self.shared { services.min(1) } else { services }
     }
 
-    fn names(&self) -> String {
+    fn names(self) -> String {
         let services = [(self.infra, "infra"), (self.frontend, "frontend"), (self.client, "client")];
         services.iter().filter(|(wanted, _)| *wanted).map(|(_, name)| *name).collect::<Vec<_>>().join("+")
     }
@@ -56,7 +56,9 @@ pub struct HetPools {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RolesError {
     /// Nothing left for workers.
-    #[error("dedicated node(s) for {services} and at least one worker node need {needed} nodes, but there are {nodes}")]
+    #[error(
+        "dedicated node(s) for {services} and at least one worker node need {needed} nodes, but there are {nodes}"
+    )]
     TooFewNodes {
         /// `infra+client`.
         services: String,
@@ -82,7 +84,7 @@ pub enum RolesError {
 
 impl NodeRoles {
     /// Roles in an ordinary job. Infrastructure and frontend are reserved from the front, the client from the back.
-    pub fn assign(nodes: &[NodeName], dedicated: &DedicatedNodes) -> Result<Self, RolesError> {
+    pub fn assign(nodes: &[NodeName], dedicated: DedicatedNodes) -> Result<Self, RolesError> {
         let reserved = dedicated.count();
         let mut workers = nodes.to_vec();
         if workers.is_empty() {
