@@ -1,0 +1,224 @@
+//! What all engines' logs share: finding the few lines of interest among many, problems, phases, launch commands.
+
+use std::borrow::Cow;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use memchr::memmem;
+
+use crate::{
+    ansi,
+    event::{Event, Phase, PhaseMark, ProblemKind, Rank, Sink},
+    number::{Number, leading_number},
+    timestamp::{self, Timestamp},
+};
+
+/// Longest part of a line that is quoted in a problem.
+const MAX_QUOTE: usize = 400;
+/// Longest command or argument list that is kept.
+const MAX_COMMAND: usize = 64 << 10;
+
+/// What a line may be about, as a set of bits.
+pub(crate) mod about {
+    pub(crate) const MEMORY: u8 = 1;
+    pub(crate) const SETTING: u8 = 2;
+    pub(crate) const COMMAND: u8 = 4;
+    pub(crate) const PHASE: u8 = 8;
+    pub(crate) const PROBLEM: u8 = 16;
+    pub(crate) const READING: u8 = 32;
+}
+
+const PROBLEMS: &[&str] = &[
+    "Error", "ERROR", "error:", "[E]", "Exception", "Traceback", "out of memory", "OutOfMemory", "OOM", "WARN",
+    "Warning", "warning:", "Killed", "killed", "timed out", "Timeout", "Segmentation fault", "core dumped", "panicked",
+    "Connection refused", "Connection reset", "[W]",
+];
+
+/// Finds in one pass what a line may be about.
+pub(crate) struct Scanner {
+    needles: AhoCorasick,
+    meanings: Vec<u8>,
+}
+
+impl Scanner {
+    pub(crate) fn new(own: &[(&str, u8)]) -> Scanner {
+        let mut texts: Vec<&str> = Vec::new();
+        let mut meanings = Vec::new();
+        for (text, meaning) in own {
+            texts.push(text);
+            meanings.push(*meaning);
+        }
+        for row in PHASES {
+            texts.push(row.text);
+            meanings.push(about::PHASE);
+        }
+        for text in PROBLEMS {
+            texts.push(text);
+            meanings.push(about::PROBLEM);
+        }
+        let needles = AhoCorasick::builder()
+            .match_kind(MatchKind::LeftmostFirst)
+            .build(&texts)
+            .expect("a few dozen short literals are within the limits of the automaton");
+        Scanner { needles, meanings }
+    }
+
+    /// What the line may be about; zero for nearly every line.
+    #[inline]
+    pub(crate) fn scan(&self, line: &[u8]) -> u8 {
+        self.needles
+            .find_iter(line)
+            .fold(0, |found, hit| found | self.meanings[hit.pattern().as_usize()])
+    }
+}
+
+struct PhaseRow {
+    text: &'static str,
+    phase: Phase,
+    mark: PhaseMark,
+    /// Text after which the engine states the duration in seconds.
+    duration_after: &'static str,
+}
+
+const fn row(text: &'static str, phase: Phase, mark: PhaseMark, duration_after: &'static str) -> PhaseRow {
+    PhaseRow { text, phase, mark, duration_after }
+}
+
+const PHASES: &[PhaseRow] = &[
+    row("Init torch distributed begin", Phase::Distributed, PhaseMark::Begin, ""),
+    row("Init torch distributed ends", Phase::Distributed, PhaseMark::End, "elapsed="),
+    row("Load weight begin", Phase::Weights, PhaseMark::Begin, ""),
+    row("Load weight end", Phase::Weights, PhaseMark::End, "elapsed="),
+    row("Starting to load model", Phase::Weights, PhaseMark::Begin, ""),
+    row("Loading weights took", Phase::Weights, PhaseMark::End, "took "),
+    row("Model loading took", Phase::Weights, PhaseMark::End, " and "),
+    row("Model init total", Phase::Weights, PhaseMark::End, "-- "),
+    row("DeepGEMM JIT Pre-Compile", Phase::Compile, PhaseMark::Begin, ""),
+    row("Autotuning process starts", Phase::Compile, PhaseMark::Begin, ""),
+    row("Autotuning process ends", Phase::Compile, PhaseMark::End, ""),
+    row("Dynamo bytecode transform time", Phase::Compile, PhaseMark::Begin, ""),
+    row("torch.compile takes", Phase::Compile, PhaseMark::End, "takes "),
+    row("torch.compile took", Phase::Compile, PhaseMark::End, "took "),
+    row("KV Cache is allocated", Phase::KvCache, PhaseMark::End, ""),
+    row("Memory pool end", Phase::KvCache, PhaseMark::End, ""),
+    row("GPU KV cache size:", Phase::KvCache, PhaseMark::End, ""),
+    row("Capture cuda graph begin", Phase::GraphCapture, PhaseMark::Begin, ""),
+    row("Capture cuda graph end", Phase::GraphCapture, PhaseMark::End, "elapsed: "),
+    row("Creating CUDA graph instances", Phase::GraphCapture, PhaseMark::Begin, ""),
+    row("Graph capturing finished in", Phase::GraphCapture, PhaseMark::End, "in "),
+    row("init engine (profile", Phase::Engine, PhaseMark::End, "took "),
+    row("fired up and ready to roll", Phase::Ready, PhaseMark::End, ""),
+    row("Application startup complete", Phase::Ready, PhaseMark::End, ""),
+];
+
+/// Reports the phases that a line marks.
+pub(crate) fn phases(line: &[u8], sink: &mut dyn Sink) {
+    for row in PHASES {
+        let Some(at) = memmem::find(line, row.text.as_bytes()) else { continue };
+        let duration_s = (!row.duration_after.is_empty())
+            .then(|| number_after(&line[at..], row.duration_after.as_bytes()))
+            .flatten()
+            .map(Number::as_f64);
+        sink.event(&Event::Phase { phase: row.phase, mark: row.mark, at: time_of(line), duration_s });
+    }
+}
+
+/// Reports the problem that a line states, if it states one.
+pub(crate) fn problem(line: &[u8], number: u64, sink: &mut dyn Sink) {
+    let Some(kind) = classify(line) else { return };
+    let text = String::from_utf8_lossy(&line[..line.len().min(MAX_QUOTE)]);
+    sink.event(&Event::Problem { kind, at: time_of(line), line: number, text: text.trim() });
+}
+
+fn classify(line: &[u8]) -> Option<ProblemKind> {
+    let has = |text: &str| memmem::find(line, text.as_bytes()).is_some();
+    let any = |texts: &[&str]| texts.iter().any(|text| has(text));
+    let is_error = any(&["Error", "ERROR", "error:", "[E]", "Exception", "Traceback", "panicked"]);
+    let is_warning = any(&["WARN", "Warning", "warning:", "[W]"]);
+    Some(if any(&["out of memory", "OutOfMemory", "OOM-kill", "OOM kill", "oom-kill"]) {
+        ProblemKind::OutOfMemory
+    } else if any(&["KVTransferError", "KV transfer failed", "kvcache transfer failed"]) {
+        ProblemKind::KvTransfer
+    } else if any(&["Segmentation fault", "core dumped"]) || (has("illed") && any(&["Killed", "killed by", "was killed"])) {
+        ProblemKind::Killed
+    } else if is_error && any(&["CUDA error", "CUDA driver", "cudaError", "device-side assert"]) {
+        ProblemKind::Cuda
+    } else if is_error && any(&["NCCL", "ProcessGroup"]) && !is_warning {
+        ProblemKind::Nccl
+    } else if any(&["timed out", "TimeoutError"]) || (is_error && has("Timeout")) {
+        ProblemKind::Timeout
+    } else if any(&["Connection refused", "Connection reset", "ConnectionError"]) {
+        ProblemKind::Connection
+    } else if is_warning {
+        ProblemKind::Warning
+    } else if any(&["Traceback", "Exception", "panicked"]) || has("Error:") {
+        ProblemKind::Exception
+    } else if is_error {
+        ProblemKind::Error
+    } else {
+        return None;
+    })
+}
+
+/// Reports the command after `[CMD]`, if the line has one.
+pub(crate) fn tagged_command(line: &[u8], sink: &mut dyn Sink) {
+    if let Some(at) = memmem::find(line, b"[CMD]") {
+        let text = command_text(&line[at + 5..]);
+        if !text.is_empty() {
+            sink.event(&Event::Command { rank: 0, text: &text });
+        }
+    }
+}
+
+/// A command as text, trimmed and bounded.
+pub(crate) fn command_text(bytes: &[u8]) -> Cow<'_, str> {
+    match String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_COMMAND)]) {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+    }
+}
+
+/// The first time that a line states.
+pub(crate) fn time_of(line: &[u8]) -> Timestamp {
+    let head = &line[..line.len().min(256)];
+    timestamp::find(head).map_or(Timestamp::NONE, |range| Timestamp::new(&head[range]))
+}
+
+/// The number right after `key`, spaces apart.
+pub(crate) fn number_after(text: &[u8], key: &[u8]) -> Option<Number> {
+    let rest = &text[memmem::find(text, key)? + key.len()..];
+    let spaces = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    leading_number(&rest[spaces..]).map(|(number, _)| number)
+}
+
+/// Ranks named as `DP0`, `TP3`, `PP1`, `EP14`, or `RANK 2` (a tensor-parallel rank) in the text before a message.
+pub(crate) fn ranks(prefix: &[u8]) -> Rank {
+    let mut rank = Rank::default();
+    for at in memchr::memchr_iter(b'P', prefix) {
+        let Some(letter) = at.checked_sub(1).map(|before| prefix[before]) else { continue };
+        let starts_word = at < 2 || !prefix[at - 2].is_ascii_alphanumeric();
+        let Some((Number::Int(value), length)) = leading_number(&prefix[at + 1..]) else { continue };
+        let ends_word = prefix.get(at + 1 + length).is_none_or(|byte| !byte.is_ascii_alphanumeric());
+        if !starts_word || !ends_word {
+            continue;
+        }
+        let value = u32::try_from(value).ok();
+        match letter {
+            b'D' => rank.dp = rank.dp.or(value),
+            b'T' => rank.tp = rank.tp.or(value),
+            b'P' => rank.pp = rank.pp.or(value),
+            b'E' => rank.ep = rank.ep.or(value),
+            _ => {}
+        }
+    }
+    rank
+}
+
+/// The line without colours, copied into `scratch` only when it has some.
+pub(crate) fn clean<'a>(line: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
+    if ansi::is_coloured(line) {
+        ansi::strip(line, scratch);
+        scratch
+    } else {
+        line
+    }
+}
