@@ -31,6 +31,66 @@ pub struct ClusterConfig {
     pub container_runtime: ContainerRuntime,
     /// Default of a recipe's `reporting`.
     pub reporting: Option<Reporting>,
+    /// What recipes get where they say nothing. Already applied to every recipe of a [`Loaded`](crate::Loaded).
+    pub defaults: RecipeDefaults,
+    /// Aliases of `model.path`. Already resolved likewise.
+    pub model_paths: IndexMap<String, String>,
+    /// Aliases of container images. Already resolved likewise.
+    pub containers: IndexMap<String, String>,
+    /// Live metrics of running jobs.
+    pub live_metrics: LiveMetrics,
+}
+
+/// What recipes get where they say nothing.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RecipeDefaults {
+    /// `slurm.account`.
+    pub account: Option<String>,
+    /// `slurm.partition`.
+    pub partition: Option<String>,
+    /// `slurm.time_limit`.
+    pub time_limit: Option<String>,
+    /// Added to `sbatch_directives`.
+    pub sbatch_directives: IndexMap<String, String>,
+    /// `resources.het_jobs`.
+    pub het_jobs: bool,
+    /// `frontend.nginx_raise_ulimit`.
+    pub nginx_raise_ulimit: Option<bool>,
+}
+
+/// Live metrics of running jobs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LiveMetrics {
+    /// Whether they are collected.
+    pub enabled: bool,
+    /// Seconds between samples.
+    pub interval_s: f64,
+    /// Keep one sample of this many.
+    pub downsample: i64,
+}
+
+impl ClusterConfig {
+    /// A machine without a cluster file.
+    pub fn none() -> Self {
+        Self {
+            present: false,
+            name: None,
+            network_interface: None,
+            srtctl_root: None,
+            output_dir: None,
+            default_bash_preamble: None,
+            use_gpus_per_node_directive: true,
+            use_segment_directive: true,
+            use_exclusive_directive: false,
+            default_mounts: IndexMap::new(),
+            container_runtime: ContainerRuntime::Pyxis,
+            reporting: None,
+            defaults: RecipeDefaults::default(),
+            model_paths: IndexMap::new(),
+            containers: IndexMap::new(),
+            live_metrics: LiveMetrics { enabled: false, interval_s: 60.0, downsample: 1 },
+        }
+    }
 }
 
 /// How containers are started.

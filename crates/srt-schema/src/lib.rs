@@ -1,4 +1,23 @@
 //! Recipe and cluster file: one typed, roles-based model read strictly from YAML.
+//!
+//! [`load`] takes texts and gives [`Loaded`]: every job of the recipe, the cluster file, and every diagnostic at once.
+//! Nothing here touches the file system; what must exist there is told by [`path_checks`].
 
+mod assign;
 pub mod cluster;
+mod defaults;
+mod load;
+mod preflight;
+mod read;
 pub mod recipe;
+mod report;
+mod rules;
+mod sections;
+mod served_name;
+mod variants;
+
+pub use crate::{
+    load::{LoadRequest, Loaded, Variant, load, load_cluster},
+    preflight::{PathCheck, PathKind, path_checks},
+    served_name::served_model_name,
+};
