@@ -6,7 +6,6 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use memchr::memmem;
 
 use crate::{
-    ansi,
     event::{Event, Phase, PhaseMark, ProblemKind, Rank, Sink},
     number::{Number, leading_number},
     timestamp::{self, Timestamp},
@@ -211,14 +210,4 @@ pub(crate) fn ranks(prefix: &[u8]) -> Rank {
         }
     }
     rank
-}
-
-/// The line without colours, copied into `scratch` only when it has some.
-pub(crate) fn clean<'a>(line: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
-    if ansi::is_coloured(line) {
-        ansi::strip(line, scratch);
-        scratch
-    } else {
-        line
-    }
 }

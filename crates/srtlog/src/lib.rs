@@ -1,21 +1,37 @@
-//! Reads worker logs and benchmark results of LLM inference runs, and rolls them up
+//! Reads worker logs and benchmark results of LLM inference runs, and rolls them up.
+//!
+//! - [`node_parser`] gives a reader for an engine's worker logs. It takes bytes and pushes [`Event`]s into a [`Sink`];
+//!   [`NodeMetrics`] is a sink that keeps them all.
+//! - [`benchmark_parser`] gives a reader for the result files of a benchmark.
+//! - [`rollup`](rollup()) reads a run folder and gives the contents of `rollup.json`.
+//!
+//! The crate reads files, and that is all it does: no clock, no environment, no output.
 
 mod ansi;
 mod collect;
+mod command;
 mod coverage;
 mod event;
 mod fields;
 mod general;
+mod json;
 mod lines;
 mod metric;
 mod node;
 mod number;
+mod read;
+mod results;
+mod rollup;
+mod run_dir;
 mod sglang;
+mod sums;
 mod timestamp;
 mod trtllm;
 mod verdict;
+mod yaml;
 
 pub use collect::{NodeConfig, NodeMetrics, PhaseReading, Problem, RequestTiming, Setting};
+pub use command::LaunchCommand;
 pub use coverage::Coverage;
 pub use event::{
     BatchKind, BatchMetrics, Event, MemoryKind, MemoryMetrics, Phase, PhaseMark, ProblemKind, Rank, SettingValue, Sink,
@@ -23,5 +39,12 @@ pub use event::{
 pub use metric::{Metric, Values};
 pub use node::{NODE_PARSERS, NodeParser, node_parser};
 pub use number::Number;
+pub use results::{
+    BENCHMARK_PARSERS, BenchmarkParser, BenchmarkResult, RequestRate, ResultError, benchmark_parser,
+};
+pub use rollup::{
+    EnvironmentConfig, FileCoverage, NodeProblem, NodeRollup, NodesSummary, Rollup, RollupError, RunFacts, StartupPhase,
+    rollup,
+};
 pub use timestamp::Timestamp;
 pub use verdict::{Reason, Verdict};
