@@ -9,8 +9,11 @@ const MAX_HEADERS: usize = 96;
 /// What became known by a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyEvent<'a> {
-    /// The head is complete; [`ResponseDecoder::status`] holds.
-    Head,
+    /// The head is complete.
+    Head {
+        /// HTTP status.
+        status: u16,
+    },
     /// A piece of the body, without its transfer encoding.
     Data(&'a [u8]),
     /// The response is complete.
@@ -216,7 +219,7 @@ impl ResponseDecoder {
         self.status = status;
         self.reason = reason;
         self.keep_alive = head.keep_alive;
-        sink(BodyEvent::Head);
+        sink(BodyEvent::Head { status });
         let without_body = matches!(status, 204 | 304);
         match head.framing {
             _ if without_body => self.end(sink),
@@ -293,7 +296,7 @@ mod tests {
         let mut data = String::new();
         let mut status = None;
         let mut sink = |event: BodyEvent<'_>| match event {
-            BodyEvent::Head => shown.push("head".to_owned()),
+            BodyEvent::Head { .. } => shown.push("head".to_owned()),
             BodyEvent::Data(bytes) => data.push_str(&String::from_utf8_lossy(bytes)),
             BodyEvent::End => shown.push("end".to_owned()),
         };
