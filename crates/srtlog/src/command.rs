@@ -59,10 +59,10 @@ impl<'a> Options<'a> {
         Options { words: command.split_ascii_whitespace().collect() }
     }
 
-    /// The value of the first of these options that is given, as `--name value` or `--name=value`.
+    /// The value of an option given as `--name value` or `--name=value`; an earlier name wins over a later one.
     pub(crate) fn text(&self, names: &[&str]) -> Option<String> {
-        let value = self.words.iter().enumerate().find_map(|(at, word)| {
-            names.iter().find_map(|name| {
+        let value = names.iter().find_map(|name| {
+            self.words.iter().enumerate().find_map(|(at, word)| {
                 let rest = word.strip_prefix(name)?;
                 match rest.strip_prefix('=') {
                     Some(value) => Some(value),
@@ -145,12 +145,17 @@ pub(crate) fn benchmark(output: &str, benchmark_type: &str) -> Option<LaunchComm
         let (host, port) = (options.text(&["--host"])?, options.number(&["--port"])?);
         raw_command.contains("bench_serving").then(|| format!("http://{host}:{port}"))
     };
+    // For Python itself, `-m` and `-u` mean something else.
+    let has_short_options = raw_command.starts_with("aiperf") || raw_command.starts_with("genai-perf");
+    let short = |name: &str| has_short_options.then(|| options.text(&[name])).flatten();
     let model_path = options
-        .text(&["--model", "-m"])
+        .text(&["--model"])
+        .or_else(|| short("-m"))
         .or_else(|| header("model"))
         .or_else(|| title_value(output, "Model"));
     let base_url = options
-        .text(&["--base-url", "--url", "-u"])
+        .text(&["--base-url", "--url"])
+        .or_else(|| short("-u"))
         .or_else(|| header("endpoint"))
         .or_else(host_and_port)
         .or_else(|| title_value(output, "Endpoint"));

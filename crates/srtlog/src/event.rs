@@ -99,8 +99,8 @@ pub struct BatchMetrics {
     pub kind: BatchKind,
     /// The readings.
     pub values: Values,
-    /// Readings stated for each data-parallel rank.
-    pub per_dp: Vec<(Metric, Vec<Number>)>,
+    /// Readings that are lists: one value per data-parallel rank, or per draft position.
+    pub lists: Vec<(Metric, Vec<Number>)>,
 }
 
 impl BatchMetrics {
@@ -110,7 +110,7 @@ impl BatchMetrics {
             rank: Rank::default(),
             kind: BatchKind::Idle,
             values: Values::default(),
-            per_dp: Vec::new(),
+            lists: Vec::new(),
         }
     }
 

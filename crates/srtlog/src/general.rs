@@ -6,7 +6,8 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use memchr::memmem;
 
 use crate::{
-    event::{Event, Phase, PhaseMark, ProblemKind, Rank, Sink},
+    event::{BatchKind, BatchMetrics, Event, Phase, PhaseMark, ProblemKind, Rank, Sink},
+    metric::{Metric, Values},
     number::{Number, leading_number},
     timestamp::{self, Timestamp},
 };
@@ -210,4 +211,44 @@ pub(crate) fn ranks(prefix: &[u8]) -> Rank {
         }
     }
     rank
+}
+
+/// The text up to the bracket that closes the one before it, or all of it.
+pub(crate) fn inside(text: &[u8], open: u8, close: u8) -> &[u8] {
+    let mut depth = 1_usize;
+    for (at, byte) in text.iter().enumerate() {
+        if *byte == open {
+            depth += 1;
+        } else if *byte == close {
+            depth -= 1;
+            if depth == 0 {
+                return &text[..at];
+            }
+        }
+    }
+    text
+}
+
+/// Says what the iteration was, and its rate.
+#[inline]
+pub(crate) fn derive_rates(batch: &mut BatchMetrics) {
+    let values = &mut batch.values;
+    let positive = |values: &Values, metric| values.get(metric).filter(|number| number.as_f64() > 0.0);
+    let step_ms = values.as_f64(Metric::StepMs).filter(|step| *step > 0.0);
+    let rate = |tokens: Number| step_ms.map(|step| Number::Float(tokens.as_f64() * 1000.0 / step));
+    if let Some(tokens) = positive(values, Metric::CtxTokens) {
+        batch.kind = BatchKind::Prefill;
+        values.set(Metric::NewToken, tokens);
+        if let Some(rate) = rate(tokens) {
+            values.set(Metric::InputThroughput, rate);
+        }
+    } else if let Some(tokens) = positive(values, Metric::GenTokens) {
+        batch.kind = BatchKind::Decode;
+        values.set(Metric::NumTokens, tokens);
+        if let Some(rate) = rate(tokens) {
+            values.set(Metric::GenThroughput, rate);
+        }
+    } else {
+        batch.kind = BatchKind::Idle;
+    }
 }

@@ -28,6 +28,7 @@ mod sums;
 mod timestamp;
 mod trtllm;
 mod verdict;
+mod vllm;
 mod yaml;
 
 pub use collect::{NodeConfig, NodeMetrics, PhaseReading, Problem, RequestTiming, Setting};

@@ -128,6 +128,10 @@ metrics! {
     CpuTokenUsage = "cpu_token_usage",
     /// Share of the multimodal cache in use, percent.
     MmCacheUsagePct = "mm_cache_usage_pct",
+    /// Items in the multimodal cache.
+    MmCacheItems = "mm_cache_items",
+    /// Size of the multimodal cache, GiB.
+    MmCacheGib = "mm_cache_gib",
     /// Prefix cache hits on the CPU, percent.
     CpuCacheHitRatePct = "cpu_cache_hit_rate_pct",
     /// Prefix cache hits on an external store, percent.
@@ -166,6 +170,10 @@ metrics! {
     TransferMbPerS = "transfer_mb_per_s",
     /// Mean number of descriptors per KV transfer.
     TransferDescriptors = "transfer_descriptors",
+    /// Time of KV transfers, in a unit that the log does not state.
+    TransferTime = "transfer_time",
+    /// Size of a KV transfer, bytes.
+    TransferBytes = "transfer_bytes",
     /// Blocks moved by KV transfers.
     TransferBlocks = "transfer_blocks",
     /// Room that pairs a prefill request with its decode half.

@@ -6,6 +6,7 @@ use crate::{
     lines::Lines,
     sglang::Sglang,
     trtllm::Trtllm,
+    vllm::Vllm,
 };
 
 /// Reads the log of one worker, pushed in pieces of any size.
@@ -24,13 +25,14 @@ pub trait NodeParser: Send {
 }
 
 /// Names that [`node_parser`] knows.
-pub const NODE_PARSERS: &[&str] = &["sglang", "trtllm"];
+pub const NODE_PARSERS: &[&str] = &["sglang", "trtllm", "vllm"];
 
 /// A fresh reader for the worker logs of an engine, by the name that recipes use for it.
 pub fn node_parser(name: &str) -> Option<Box<dyn NodeParser>> {
     Some(match name {
         "sglang" => Box::new(Reader::new(Sglang::new())),
         "trtllm" => Box::new(Reader::new(Trtllm::new())),
+        "vllm" => Box::new(Reader::new(Vllm::new())),
         _ => return None,
     })
 }

@@ -147,9 +147,9 @@ pub const BENCHMARK_PARSERS: &[&str] = &["sa-bench", "vllm-bench", "sglang-bench
 /// The reader for the results of a benchmark, by the name that recipes use for it.
 pub fn benchmark_parser(name: &str) -> Option<Box<dyn BenchmarkParser>> {
     Some(match name {
-        "sa-bench" => Box::new(Flat { name: "sa-bench", folders: true }),
-        "vllm-bench" => Box::new(Flat { name: "vllm-bench", folders: true }),
-        "sglang-bench" => Box::new(Flat { name: "sglang-bench", folders: false }),
+        "sa-bench" => Box::new(Flat { name: "sa-bench", place: Place::Folder, needs_concurrency: true }),
+        "vllm-bench" => Box::new(Flat { name: "vllm-bench", place: Place::Folder, needs_concurrency: false }),
+        "sglang-bench" => Box::new(Flat { name: "sglang-bench", place: Place::Anywhere, needs_concurrency: false }),
         "mooncake-router" => Box::new(Aiperf { name: "mooncake-router" }),
         "trace-replay" => Box::new(Aiperf { name: "trace-replay" }),
         _ => return None,
@@ -158,14 +158,23 @@ pub fn benchmark_parser(name: &str) -> Option<Box<dyn BenchmarkParser>> {
 
 /// A reader for any file in a result folder, for benchmarks without one of their own.
 pub(crate) fn any_result() -> Flat {
-    Flat { name: "any", folders: true }
+    Flat { name: "any", place: Place::Folder, needs_concurrency: false }
 }
 
 /// Results with one key per number: the serving benchmarks of vLLM, SGLang, and sa-bench.
 pub(crate) struct Flat {
     name: &'static str,
-    /// Results lie in a folder per workload; otherwise anywhere, one JSON object per line.
-    folders: bool,
+    place: Place,
+    /// A file that states no concurrency is something else.
+    needs_concurrency: bool,
+}
+
+/// Where result files lie.
+enum Place {
+    /// In a folder per workload.
+    Folder,
+    /// There, or anywhere as JSON lines.
+    Anywhere,
 }
 
 impl BenchmarkParser for Flat {
@@ -178,10 +187,9 @@ impl BenchmarkParser for Flat {
         let name = name.trim_end_matches(".gz").trim_end_matches(".zst");
         let folder = path.parent().and_then(Path::to_str).unwrap_or_default();
         let in_result_folder = is_result_folder(folder);
-        if self.folders {
-            name.ends_with(".json") && in_result_folder
-        } else {
-            name.ends_with(".jsonl") || (name.ends_with(".json") && in_result_folder)
+        match self.place {
+            Place::Folder => name.ends_with(".json") && in_result_folder,
+            Place::Anywhere => name.ends_with(".jsonl") || (name.ends_with(".json") && in_result_folder),
         }
     }
 
@@ -191,6 +199,12 @@ impl BenchmarkParser for Flat {
         let mut results = Vec::new();
         for object in objects {
             results.extend(object?.0);
+        }
+        if self.needs_concurrency {
+            results.retain(|result| result.concurrency.is_some());
+        }
+        if results.is_empty() && self.needs_concurrency {
+            return Err(ResultError::NoResult("`max_concurrency` is missing"));
         }
         if results.is_empty() {
             return Err(ResultError::NoResult("neither a concurrency nor a throughput is stated"));

@@ -161,11 +161,11 @@ impl Sglang {
                 timestamp::find_last(&between[tail..]).map_or(next.start, |range| marker.body + tail + range.start)
             });
             self.batch.values.clear();
-            self.batch.per_dp.clear();
+            self.batch.lists.clear();
             let body = &line[marker.body..end];
             read_all_fields(&body[..body.len().min(MAX_BODY)], &mut self.batch, coverage);
             self.report(&line[prefix_start..marker.start], marker, &line[prefix_start..end], coverage, sink);
-            self.batch.per_dp.clear();
+            self.batch.lists.clear();
             let Some(next) = next else { break };
             marker = next;
             prefix_start = end;
@@ -182,7 +182,7 @@ impl Sglang {
         sink: &mut dyn Sink,
     ) {
         coverage.candidates += 1;
-        if self.batch.values.is_empty() && self.batch.per_dp.is_empty() {
+        if self.batch.values.is_empty() && self.batch.lists.is_empty() {
             coverage.unparsed(line);
             return;
         }
@@ -256,7 +256,7 @@ fn read_all_fields(body: &[u8], batch: &mut BatchMetrics, coverage: &mut Coverag
             let numbers = Fields::new(list.strip_suffix(b"]").unwrap_or(list))
                 .filter_map(|item| leading_number(item.value).map(|(number, _)| number))
                 .collect();
-            batch.per_dp.push((metric, numbers));
+            batch.lists.push((metric, numbers));
             continue;
         }
         let Some(metric) = metric_of(field.key) else {
@@ -380,9 +380,10 @@ fn settings(line: &[u8], sink: &mut dyn Sink) {
     }
     let Some(at) = memchr::memmem::find(line, b"ServerArgs(") else { return };
     let arguments = &line[at + b"ServerArgs(".len()..];
+    let arguments = general::inside(&arguments[..arguments.len().min(MAX_BODY)], b'(', b')');
     let text = general::command_text(arguments);
     sink.event(&Event::Command { rank: u8::MAX, text: &text });
-    for field in Fields::new(&arguments[..arguments.len().min(MAX_BODY)]) {
+    for field in Fields::new(arguments) {
         if field.key.is_empty() {
             continue;
         }

@@ -11,7 +11,7 @@ use regex::bytes::Regex;
 use crate::{
     ansi,
     coverage::Coverage,
-    event::{BatchKind, BatchMetrics, Event, MemoryKind, MemoryMetrics, Rank, SettingValue, Sink},
+    event::{BatchMetrics, Event, MemoryKind, MemoryMetrics, Rank, SettingValue, Sink},
     fields::{Fields, unquote},
     general::{self, Scanner, about},
     metric::Metric,
@@ -234,7 +234,7 @@ impl Trtllm {
                 None => coverage.malformed_values += 1,
             }
         }
-        derive(batch);
+        general::derive_rates(batch);
         coverage.parsed += 1;
         let time = timestamp::find(prefix);
         batch.timestamp = time.map_or(Timestamp::NONE, |range| Timestamp::new(&prefix[range]));
@@ -275,7 +275,7 @@ impl Trtllm {
         for at in memmem::find_iter(line, b"Config(") {
             let text = &line[at + b"Config(".len()..];
             let text = &text[..text.len().min(MAX_BODY)];
-            for field in Fields::new(inside(text, b'(', b')')) {
+            for field in Fields::new(general::inside(text, b'(', b')')) {
                 self.setting(Source::Config, field.key, field.value, sink);
                 if field.key == b"extra_engine_args" && !self.has_extra_arguments {
                     self.has_extra_arguments = true;
@@ -289,7 +289,7 @@ impl Trtllm {
         {
             let text = &line[at + open + 1..];
             let text = &text[..text.len().min(MAX_BODY)];
-            for field in Fields::new(inside(text, b'{', b'}')) {
+            for field in Fields::new(general::inside(text, b'{', b'}')) {
                 let key = unquote(field.key);
                 self.setting(Source::EngineArguments, key, field.value, sink);
                 let (name, value) = (String::from_utf8_lossy(key), String::from_utf8_lossy(unquote(field.value)));
@@ -319,7 +319,7 @@ impl Trtllm {
         coverage.candidates += 1;
         let batch = &mut self.batch;
         batch.values.clear();
-        for field in Fields::new(inside(&line[open + 1..], b'{', b'}')) {
+        for field in Fields::new(general::inside(&line[open + 1..], b'{', b'}')) {
             let metric = match unquote(field.key) {
                 b"Active Request Count" => Metric::ActiveReq,
                 b"Context Requests" => Metric::CtxReq,
@@ -350,7 +350,7 @@ impl Trtllm {
             coverage.unparsed(line);
             return;
         }
-        derive(batch);
+        general::derive_rates(batch);
         coverage.parsed += 1;
         batch.timestamp = general::time_of(&line[..open]);
         batch.rank = Rank::default();
@@ -424,30 +424,6 @@ fn read_request_counts(value: &[u8], batch: &mut BatchMetrics) {
     }
 }
 
-/// Says what the iteration was, and its rate.
-#[inline]
-fn derive(batch: &mut BatchMetrics) {
-    let values = &mut batch.values;
-    let positive = |values: &crate::metric::Values, metric| values.get(metric).filter(|number| number.as_f64() > 0.0);
-    let step_ms = values.as_f64(Metric::StepMs).filter(|step| *step > 0.0);
-    let rate = |tokens: Number| step_ms.map(|step| Number::Float(tokens.as_f64() * 1000.0 / step));
-    if let Some(tokens) = positive(values, Metric::CtxTokens) {
-        batch.kind = BatchKind::Prefill;
-        values.set(Metric::NewToken, tokens);
-        if let Some(rate) = rate(tokens) {
-            values.set(Metric::InputThroughput, rate);
-        }
-    } else if let Some(tokens) = positive(values, Metric::GenTokens) {
-        batch.kind = BatchKind::Decode;
-        values.set(Metric::NumTokens, tokens);
-        if let Some(rate) = rate(tokens) {
-            values.set(Metric::GenThroughput, rate);
-        }
-    } else {
-        batch.kind = BatchKind::Idle;
-    }
-}
-
 /// Rank of `[RANK 3]`, which counts tensor-parallel ranks.
 #[inline]
 fn rank_of(prefix: &[u8]) -> Rank {
@@ -455,22 +431,6 @@ fn rank_of(prefix: &[u8]) -> Rank {
         .and_then(|at| leading_number(&prefix[at + b"[RANK ".len()..]))
         .and_then(|(number, _)| u32::try_from(number.as_i64()?).ok());
     Rank { tp, ..Rank::default() }
-}
-
-/// The text up to the bracket that closes the one before it, or all of it.
-fn inside(text: &[u8], open: u8, close: u8) -> &[u8] {
-    let mut depth = 1_usize;
-    for (at, byte) in text.iter().enumerate() {
-        if *byte == open {
-            depth += 1;
-        } else if *byte == close {
-            depth -= 1;
-            if depth == 0 {
-                return &text[..at];
-            }
-        }
-    }
-    text
 }
 
 fn memory(line: &[u8], sink: &mut dyn Sink) {
