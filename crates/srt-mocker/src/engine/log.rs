@@ -29,13 +29,21 @@ pub(super) struct Log<'a, W> {
     config: &'a EngineConfig,
     out: W,
     now: fn() -> Timestamp,
+    process_id: u32,
     lines: String,
     trtllm: trtllm::Iterations,
 }
 
 impl<'a, W: Write> Log<'a, W> {
     pub(super) fn new(config: &'a EngineConfig, out: W) -> Self {
-        Self { config, out, now: Timestamp::now, lines: String::new(), trtllm: trtllm::Iterations::default() }
+        Self {
+            config,
+            out,
+            now: Timestamp::now,
+            process_id: process::id(),
+            lines: String::new(),
+            trtllm: trtllm::Iterations::default(),
+        }
     }
 
     /// Everything until the weights are there.
@@ -71,7 +79,7 @@ impl<'a, W: Write> Log<'a, W> {
         }
         let (host, port) = (&self.config.host, self.config.port);
         let uvicorn = [
-            format!("INFO:     Started server process [{}]", process::id()),
+            format!("INFO:     Started server process [{}]", self.process_id),
             "INFO:     Application startup complete.".to_owned(),
             format!("INFO:     Uvicorn running on http://{host}:{port} (Press CTRL+C to quit)"),
         ];
@@ -121,7 +129,7 @@ impl<'a, W: Write> Log<'a, W> {
              unallocated. If reserved but unallocated memory is large try setting \
              PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True to avoid fragmentation.  See documentation for Memory \
              Management  (https://pytorch.org/docs/stable/notes/cuda.html#environment-variables)",
-            pid = process::id(),
+            pid = self.process_id,
             allocated = used - 3.4,
         ))
     }
@@ -129,7 +137,7 @@ impl<'a, W: Write> Log<'a, W> {
     /// The engine was told to stop.
     pub(super) fn stopped(&mut self) -> Result<(), EngineError> {
         self.raw("INFO:     Shutting down");
-        self.raw(&format!("INFO:     Finished server process [{}]", process::id()));
+        self.raw(&format!("INFO:     Finished server process [{}]", self.process_id));
         self.flush()
     }
 
