@@ -1,0 +1,1 @@
+//! A keeper by itself.

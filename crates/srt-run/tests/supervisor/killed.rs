@@ -1,0 +1,1 @@
+//! srtctl itself, or a keeper, is killed.
