@@ -105,7 +105,9 @@ fn parse_path(text: &str) -> Result<Vec<Segment>, String> {
     loop {
         if let Some(quote) = rest.chars().next().filter(|it| matches!(it, '"' | '\'')) {
             let body = &rest[1..];
-            let Some(end) = body.find(quote) else { return Err(format!("the quote in `{text}` is not closed")) };
+            let Some(end) = body.find(quote) else {
+                return Err(format!("the quote in `{text}` is not closed"));
+            };
             segments.push(Segment::Key(body[..end].to_owned()));
             rest = &body[end + 1..];
         } else {
@@ -117,8 +119,12 @@ fn parse_path(text: &str) -> Result<Vec<Segment>, String> {
             rest = &rest[end..];
         }
         while let Some(body) = rest.strip_prefix('[') {
-            let Some((index, after)) = body.split_once(']') else { return Err(format!("`[` in `{text}` is not closed")) };
-            let index = index.parse().map_err(|_| format!("`[{index}]` in `{text}` is not a position, such as `[0]`"))?;
+            let Some((index, after)) = body.split_once(']') else {
+                return Err(format!("`[` in `{text}` is not closed"));
+            };
+            let index = index
+                .parse()
+                .map_err(|_| format!("`[{index}]` in `{text}` is not a position, such as `[0]`"))?;
             segments.push(Segment::Index(index));
             rest = after;
         }

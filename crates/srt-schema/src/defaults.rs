@@ -16,9 +16,11 @@ impl Cluster {
     /// Fills what the recipe leaves open, and replaces aliases.
     pub(crate) fn apply(&self, recipe: &mut Node) {
         let Some(root) = recipe.as_map_mut() else { return };
-        for (key, default) in
-            [("account", "default_account"), ("partition", "default_partition"), ("time_limit", "default_time_limit")]
-        {
+        for (key, default) in [
+            ("account", "default_account"),
+            ("partition", "default_partition"),
+            ("time_limit", "default_time_limit"),
+        ] {
             if let Some(value) = self.tree.at(&[default]).filter(|value| value.is_truthy()) {
                 insert_absent(section(root, "slurm", value.span), key, value);
             }
@@ -32,7 +34,11 @@ impl Cluster {
             && resources.get("het_jobs").is_none_or(Node::is_null)
         {
             let span = self.tree.span_at(&["use_het_jobs"]);
-            resources.insert("het_jobs".to_owned(), span, Node::new(span, Kind::Bool(self.file.use_het_jobs)));
+            resources.insert(
+                "het_jobs".to_owned(),
+                span,
+                Node::new(span, Kind::Bool(self.file.use_het_jobs)),
+            );
         }
         for (key, default) in [("reporting", "reporting"), ("health_check", "default_health_check")] {
             if let Some(value) = self.tree.at(&[default]).filter(|value| value.is_truthy())
@@ -133,7 +139,8 @@ fn expand_trtllm(backend: &mut Map, span: Span, report: &mut Report<'_>) {
     if let Some(entry) = backend.entry("publish_events_and_metrics")
         && !entry.value.is_truthy()
     {
-        let message = "with `publish_events_and_metrics: false` the engine reports no metrics to observe".to_owned();
+        let message =
+            "with `publish_events_and_metrics: false` the engine reports no metrics to observe".to_owned();
         report.warning(entry.key_span, "no-metrics", message, Some("remove the line".to_owned()));
     }
     insert_absent(Some(backend), "publish_events_and_metrics", &on);

@@ -3,11 +3,21 @@
 use std::sync::LazyLock;
 
 use indexmap::IndexMap;
-use srt_yaml::{Decoder, Diagnostic, FieldRules, FromNode, KeyPlace, Map, Node, Path, Section, Shape, SectionTable, Source, Sources, Value};
+use srt_yaml::{
+    Decoder, Diagnostic, FieldRules, FromNode, KeyPlace, Map, Node, Path, Section, SectionTable, Shape,
+    Source, Sources, Value,
+};
 
 use crate::{
-    assign, cluster::ClusterConfig, defaults::{self, Cluster}, read, recipe::Recipe, report::Report, rules,
-    sections::{ClusterFile, RecipeFile}, variants::{self, RawVariant},
+    assign,
+    cluster::ClusterConfig,
+    defaults::{self, Cluster},
+    read,
+    recipe::Recipe,
+    report::Report,
+    rules,
+    sections::{ClusterFile, RecipeFile},
+    variants::{self, RawVariant},
 };
 
 /// What is to be read.
@@ -118,14 +128,16 @@ pub fn load(request: &LoadRequest<'_>) -> Loaded {
     let mut sources = Sources::default();
     let recipe_file = sources.add(request.recipe);
     let cluster_file = request.cluster.map(|source| sources.add(source));
-    let (assignments, assignment_problems) = assign::parse_assignments(&mut sources, request.set, request.unset);
+    let (assignments, assignment_problems) =
+        assign::parse_assignments(&mut sources, request.set, request.unset);
 
     let mut diagnostics = Vec::new();
     let cluster = cluster_file.and_then(|file| {
         let tree = srt_yaml::parse(&sources, file, &mut diagnostics)?;
         read_cluster(&sources, tree, &mut diagnostics)
     });
-    let cluster_config = cluster.as_ref().map_or_else(ClusterConfig::none, |it| read::cluster(it.file.clone()));
+    let cluster_config =
+        cluster.as_ref().map_or_else(ClusterConfig::none, |it| read::cluster(it.file.clone()));
 
     let recipe_problems = &mut Vec::new();
     let mut variants = Vec::new();
@@ -134,12 +146,22 @@ pub fn load(request: &LoadRequest<'_>) -> Loaded {
         let raw = expand(&root, request.selector, &assignments, &mut report);
         recipe_problems.append(&mut report.diagnostics);
         for variant in raw {
-            variants.extend(read_variant(variant, &sources, cluster.as_ref(), request.selector, recipe_problems));
+            variants.extend(read_variant(
+                variant,
+                &sources,
+                cluster.as_ref(),
+                request.selector,
+                recipe_problems,
+            ));
         }
     }
     diagnostics.splice(0..0, assignment_problems);
     diagnostics.append(recipe_problems);
-    Loaded { variants, cluster: cluster_config, diagnostics: sorted_and_unique(diagnostics, &request.recipe.path) }
+    Loaded {
+        variants,
+        cluster: cluster_config,
+        diagnostics: sorted_and_unique(diagnostics, &request.recipe.path),
+    }
 }
 
 /// Reads a cluster file alone, for a program that checks it.
@@ -161,13 +183,12 @@ fn read_cluster(sources: &Sources, tree: Node, diagnostics: &mut Vec<Diagnostic>
         return None;
     }
     let mut decoder = Decoder::new(sources, &CLUSTER_KEYS);
-    let file = match tree.as_map() {
-        Some(map) => ClusterFile::from_map(&tree, map, Path::ROOT, &mut decoder),
-        None => {
-            let message = "the cluster file must be a mapping of keys to values".to_owned();
-            decoder.error(tree.span, "wrong-type", message, None);
-            ClusterFile::placeholder()
-        }
+    let file = if let Some(map) = tree.as_map() {
+        ClusterFile::from_map(&tree, map, Path::ROOT, &mut decoder)
+    } else {
+        let message = "the cluster file must be a mapping of keys to values".to_owned();
+        decoder.error(tree.span, "wrong-type", message, None);
+        ClusterFile::placeholder()
     };
     diagnostics.append(&mut decoder.diagnostics);
     Some(Cluster { file, tree })
@@ -280,7 +301,8 @@ fn sorted_and_unique(mut diagnostics: Vec<Diagnostic>, recipe: &str) -> Vec<Diag
     });
     let mut unique: Vec<Diagnostic> = Vec::with_capacity(diagnostics.len());
     for diagnostic in diagnostics {
-        let same_place = unique.iter().rev().take_while(|it| it.file == diagnostic.file && it.line == diagnostic.line);
+        let same_place =
+            unique.iter().rev().take_while(|it| it.file == diagnostic.file && it.line == diagnostic.line);
         if !same_place.into_iter().any(|it| it.message == diagnostic.message && it.span == diagnostic.span) {
             unique.push(diagnostic);
         }

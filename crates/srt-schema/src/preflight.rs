@@ -35,7 +35,13 @@ pub fn path_checks(variant: &Variant) -> Vec<PathCheck> {
     let mut checks = Vec::new();
     let mocker = matches!(recipe.engine, crate::recipe::Engine::Mocker(_));
     if !mocker && !written(variant, &["model", "path"]).is_some_and(|text| text.starts_with("hf:")) {
-        checks.push(check(variant, "model.path", &["model", "path"], &recipe.model.path, PathKind::Directory));
+        checks.push(check(
+            variant,
+            "model.path",
+            &["model", "path"],
+            &recipe.model.path,
+            PathKind::Directory,
+        ));
     }
     if let Some(container) = &recipe.model.container
         && !written(variant, &["model", "container"]).is_some_and(is_image_name)
@@ -68,11 +74,19 @@ fn exporter_images(recipe: &Recipe) -> Vec<ExporterImage<'_>> {
     if recipe.observability.enabled && tachometer.enabled {
         if let Some(it) = &tachometer.dcgm_exporter {
             let path = &["observability", "tachometer", "dcgm_exporter", "container_image"];
-            images.push(("observability.tachometer.dcgm_exporter.container_image", path, &it.container_image));
+            images.push((
+                "observability.tachometer.dcgm_exporter.container_image",
+                path,
+                &it.container_image,
+            ));
         }
         if let Some(it) = &tachometer.node_exporter {
             let path = &["observability", "tachometer", "node_exporter", "container_image"];
-            images.push(("observability.tachometer.node_exporter.container_image", path, &it.container_image));
+            images.push((
+                "observability.tachometer.node_exporter.container_image",
+                path,
+                &it.container_image,
+            ));
         }
     }
     if recipe.telemetry.enabled
@@ -95,9 +109,13 @@ fn check(variant: &Variant, field: &'static str, keys: &[&str], path: &str, kind
         None => format!("the {noun} `{path}` does not exist"),
     };
     let help = match (field, &alias) {
-        ("model.path", None) => "give a directory, an alias of `model_paths` in srtslurm.yaml, or `hf:ORG/NAME`",
+        ("model.path", None) => {
+            "give a directory, an alias of `model_paths` in srtslurm.yaml, or `hf:ORG/NAME`"
+        }
         ("model.path", Some(_)) => "download the model there, or correct `model_paths` in srtslurm.yaml",
-        (_, None) => "give an image file, an alias of `containers` in srtslurm.yaml, or an image name such as `docker://IMAGE:TAG`",
+        (_, None) => {
+            "give an image file, an alias of `containers` in srtslurm.yaml, or an image name such as `docker://IMAGE:TAG`"
+        }
         (_, Some(_)) => "import the image there, or correct `containers` in srtslurm.yaml",
     };
     let code = if field == "model.path" { "model-not-found" } else { "container-not-found" };

@@ -6,15 +6,15 @@ use srt_yaml::Value;
 use crate::{
     cluster::{ClusterConfig, LiveMetrics, RecipeDefaults},
     recipe::{
-        Benchmark, Dynamo, DynamoSource, Engine, EngineFlags, Environment, Exporter, Frontend, Hardware, HealthCheck,
-        Identity, Infra, KvEvents, MockerEngine, Model, MooncakeStore, Nginx, Observability, Profiling,
-        ProfilingSteps, Recipe, Reporting, RoleSpec, Roles, S3, SglangEngine, SlurmRequest, Tachometer, Telemetry,
-        TrtllmEngine, VllmEngine,
+        Benchmark, Dynamo, DynamoSource, Engine, EngineFlags, Environment, Exporter, Frontend, Hardware,
+        HealthCheck, Identity, Infra, KvEvents, MockerEngine, Model, MooncakeStore, Nginx, Observability,
+        Profiling, ProfilingSteps, Recipe, Reporting, RoleSpec, Roles, S3, SglangEngine, SlurmRequest,
+        Tachometer, Telemetry, TrtllmEngine, VllmEngine,
     },
     sections::{
-        BackendSection, BenchmarkSection, ClusterFile, DynamoSection, ExporterSection, FrontendSection, KvEventsField,
-        MockerSection, ObservabilitySection, ProfilingStepsSection, RecipeFile, ReportingSection, ResourcesSection,
-        RoleFlags, TelemetrySection,
+        BackendSection, BenchmarkSection, ClusterFile, DynamoSection, ExporterSection, FrontendSection,
+        KvEventsField, MockerSection, ObservabilitySection, ProfilingStepsSection, RecipeFile,
+        ReportingSection, ResourcesSection, RoleFlags, TelemetrySection,
     },
 };
 
@@ -177,21 +177,27 @@ impl GpusPerWorker {
     /// What the recipe says, else the role's nodes divided among its workers, rounded down.
     pub(crate) fn of(resources: &ResourcesSection) -> Self {
         let per_node = resources.gpus_per_node;
-        let share = |nodes: Option<i64>, workers: Option<i64>| match (nodes.unwrap_or(0), workers.unwrap_or(0)) {
-            (nodes, workers) if nodes > 0 && workers > 0 => Some(nodes.saturating_mul(per_node) / workers),
-            _ => None,
-        };
+        let share =
+            |nodes: Option<i64>, workers: Option<i64>| match (nodes.unwrap_or(0), workers.unwrap_or(0)) {
+                (nodes, workers) if nodes > 0 && workers > 0 => {
+                    Some(nodes.saturating_mul(per_node) / workers)
+                }
+                _ => None,
+            };
         let prefill = resources
             .gpus_per_prefill
             .or_else(|| share(resources.prefill_nodes, resources.prefill_workers))
             .unwrap_or(per_node);
-        let shares_prefill_nodes = resources.decode_nodes == Some(0) && resources.decode_workers.unwrap_or(0) > 0;
+        let shares_prefill_nodes =
+            resources.decode_nodes == Some(0) && resources.decode_workers.unwrap_or(0) > 0;
         let decode = resources
             .gpus_per_decode
             .or_else(|| share(resources.decode_nodes, resources.decode_workers))
             .unwrap_or(if shares_prefill_nodes { prefill } else { per_node });
-        let agg =
-            resources.gpus_per_agg.or_else(|| share(resources.agg_nodes, resources.agg_workers)).unwrap_or(per_node);
+        let agg = resources
+            .gpus_per_agg
+            .or_else(|| share(resources.agg_nodes, resources.agg_workers))
+            .unwrap_or(per_node);
         Self { prefill, decode, agg }
     }
 }
@@ -217,24 +223,32 @@ impl RoleFields {
                 &it.config,
                 it.kv_events_config.as_ref(),
             ),
-            BackendSection::Trtllm(it) => {
-                ([&it.prefill_environment, &it.decode_environment, &it.aggregated_environment], &it.config, None)
-            }
+            BackendSection::Trtllm(it) => (
+                [&it.prefill_environment, &it.decode_environment, &it.aggregated_environment],
+                &it.config,
+                None,
+            ),
             BackendSection::Vllm(it) => (
                 [&it.prefill_environment, &it.decode_environment, &it.aggregated_environment],
                 &it.config,
                 it.kv_events_config.as_ref(),
             ),
-            BackendSection::Mocker(it) => {
-                ([&it.prefill_environment, &it.decode_environment, &it.aggregated_environment], &it.config, None)
-            }
+            BackendSection::Mocker(it) => (
+                [&it.prefill_environment, &it.decode_environment, &it.aggregated_environment],
+                &it.config,
+                None,
+            ),
         };
         let flags = config.clone().unwrap_or_default();
         let RoleFlags { prefill, decode, aggregated } = flags;
         let [prefill_events, decode_events, agg_events] = kv_events(events);
         let [prefill_environment, decode_environment, agg_environment] = environments.map(Clone::clone);
         Self {
-            prefill: RoleField { environment: prefill_environment, flags: prefill, kv_events: prefill_events },
+            prefill: RoleField {
+                environment: prefill_environment,
+                flags: prefill,
+                kv_events: prefill_events,
+            },
             decode: RoleField { environment: decode_environment, flags: decode, kv_events: decode_events },
             agg: RoleField { environment: agg_environment, flags: aggregated, kv_events: agg_events },
         }
@@ -336,10 +350,9 @@ fn frontend(it: FrontendSection) -> Frontend {
 fn dynamo(it: DynamoSection) -> Dynamo {
     let source = match (it.hash, it.top_of_tree, it.wheel, it.version) {
         (Some(hash), ..) => DynamoSource::Hash(hash),
-        (None, true, ..) => DynamoSource::TopOfTree,
         (None, false, Some(wheel), _) => DynamoSource::Wheel(wheel),
         (None, false, None, Some(version)) => DynamoSource::Version(version),
-        (None, false, None, None) => DynamoSource::TopOfTree,
+        (None, true, ..) | (None, false, None, None) => DynamoSource::TopOfTree,
     };
     Dynamo {
         install: it.install,

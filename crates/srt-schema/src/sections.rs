@@ -2,7 +2,10 @@
 //! JSON Schema and of the recipe reference.
 
 use indexmap::IndexMap;
-use srt_yaml::{Decoder, FieldRules, FromNode, Kind, Map, Node, Path, Section, Shape, Value, absent, or, required, section};
+use srt_yaml::{
+    Decoder, FieldRules, FromNode, Kind, Map, Node, Path, Section, Shape, Value, absent, or, required,
+    section,
+};
 
 use crate::recipe::{Concurrencies, DpLaunchMode, EngineFlags, Environment, FrontendKind, Placement};
 
@@ -371,7 +374,7 @@ section! {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum KvEventsField {
     All(bool),
-    ByRole(KvEventsByRole),
+    ByRole(Box<KvEventsByRole>),
 }
 
 section! {
@@ -386,6 +389,21 @@ section! {
     }
 }
 
+/// Earlier versions ignored keys that name no role, so they are warnings here.
+fn kv_events_by_role(node: &Node, map: &Map, path: Path<'_>, decoder: &mut Decoder<'_>) -> KvEventsByRole {
+    let mut known = Map::default();
+    for (key, entry) in map.iter() {
+        if KvEventsByRole::KEYS.contains(&key) {
+            known.insert(key.to_owned(), entry.key_span, entry.value.clone());
+            continue;
+        }
+        let message = format!("`{}` has no effect: it names no role", path.key(key));
+        let help = "roles are `prefill`, `decode`, and `aggregated`".to_owned();
+        decoder.warning(entry.key_span, "no-effect", message, Some(help));
+    }
+    KvEventsByRole::from_map(node, &known, path, decoder)
+}
+
 impl FromNode for KvEventsField {
     fn shape() -> Shape {
         Shape::Either(vec![Shape::Boolean, Shape::Section(KvEventsByRole::table())])
@@ -393,7 +411,7 @@ impl FromNode for KvEventsField {
 
     fn from_node(node: &Node, path: Path<'_>, rules: &FieldRules, decoder: &mut Decoder<'_>) -> Option<Self> {
         match &node.kind {
-            Kind::Map(_) => KvEventsByRole::from_node(node, path, rules, decoder).map(Self::ByRole),
+            Kind::Map(map) => Some(Self::ByRole(Box::new(kv_events_by_role(node, map, path, decoder)))),
             Kind::List(_) => {
                 decoder.wrong_type(node, path, "true, false, or a mapping by role", None);
                 None
@@ -708,9 +726,15 @@ impl FromNode for PrefixRatios {
             return Vec::<f64>::from_node(node, path, rules, decoder).map(Self);
         };
         let parts = text.split([' ', ',']).filter(|part| !part.is_empty());
-        let numbers: Option<Vec<f64>> = parts.map(|part| part.parse().ok().filter(|it: &f64| it.is_finite())).collect();
+        let numbers: Option<Vec<f64>> =
+            parts.map(|part| part.parse().ok().filter(|it: &f64| it.is_finite())).collect();
         if numbers.is_none() {
-            decoder.wrong_type(node, path, "numbers with spaces between them", Some("write [0.1, 0.5]".to_owned()));
+            decoder.wrong_type(
+                node,
+                path,
+                "numbers with spaces between them",
+                Some("write [0.1, 0.5]".to_owned()),
+            );
         }
         numbers.map(Self)
     }

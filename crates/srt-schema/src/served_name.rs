@@ -10,7 +10,9 @@ pub fn served_model_name(recipe: &Recipe) -> String {
         Engine::Sglang(_) | Engine::Vllm(_) => {
             let roles = [&recipe.roles.prefill, &recipe.roles.agg, &recipe.roles.decode];
             roles.into_iter().filter_map(|role| role.flags.as_ref()).find_map(|flags| {
-                ["served-model-name", "served_model_name"].iter().find_map(|key| flags.get(*key).and_then(truthy_text))
+                ["served-model-name", "served_model_name"]
+                    .iter()
+                    .find_map(|key| flags.get(*key).and_then(truthy_text))
             })
         }
         Engine::Trtllm(_) | Engine::Mocker(_) => None,

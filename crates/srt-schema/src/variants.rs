@@ -25,7 +25,12 @@ pub(crate) fn is_override_file(root: &Map) -> bool {
 }
 
 /// The variants that `selector` names; without one, all but the base.
-pub(crate) fn expand_overrides(root: &Node, map: &Map, selector: Option<&str>, report: &mut Report<'_>) -> Vec<RawVariant> {
+pub(crate) fn expand_overrides(
+    root: &Node,
+    map: &Map,
+    selector: Option<&str>,
+    report: &mut Report<'_>,
+) -> Vec<RawVariant> {
     check_top_level(map, report);
     let Some(base) = map.get("base") else { return Vec::new() };
     if base.as_map().is_none() {
@@ -34,8 +39,17 @@ pub(crate) fn expand_overrides(root: &Node, map: &Map, selector: Option<&str>, r
     }
     let groups = Groups::new(map, report);
     match selector {
-        Some("base") => vec![RawVariant { suffix: Some("base".to_owned()), params: IndexMap::new(), node: base.clone() }],
-        None => groups.select(base, &groups.all_names(), report),
+        Some("base") => {
+            vec![RawVariant { suffix: Some("base".to_owned()), params: IndexMap::new(), node: base.clone() }]
+        }
+        None => {
+            if groups.all_names().is_empty() {
+                let message = "the file has a `base` and no override, so it makes no job".to_owned();
+                let help = "add `override_NAME:`, or select `:base`".to_owned();
+                report.warning(root.span_at(&["base"]), "no-variants", message, Some(help));
+            }
+            groups.select(base, &groups.all_names(), report)
+        }
         Some(pattern) if pattern.contains(['*', '?']) => {
             let mut names = groups.all_names();
             names.sort_unstable();
@@ -192,7 +206,13 @@ fn set_name(node: &mut Node, base: &Node, suffix: &str, key_span: Span) {
     }
 }
 
-fn zip_variants(base: &Node, key: &str, zip: &Node, key_span: Span, report: &mut Report<'_>) -> Vec<RawVariant> {
+fn zip_variants(
+    base: &Node,
+    key: &str,
+    zip: &Node,
+    key_span: Span,
+    report: &mut Report<'_>,
+) -> Vec<RawVariant> {
     let group = &key[ZIP.len()..];
     let mut lists = Vec::new();
     collect_lists(zip, &mut lists);
@@ -219,14 +239,24 @@ fn collect_lists<'a>(node: &'a Node, lists: &mut Vec<(Span, &'a [Node])>) {
 }
 
 /// How many variants a zip makes; `None` after a complaint.
-fn zip_length(key: &str, key_span: Span, lists: &[(Span, &[Node])], report: &mut Report<'_>) -> Option<usize> {
+fn zip_length(
+    key: &str,
+    key_span: Span,
+    lists: &[(Span, &[Node])],
+    report: &mut Report<'_>,
+) -> Option<usize> {
     if lists.is_empty() {
         let help = "give lists of the same length; element by element they make the variants".to_owned();
         report.error(key_span, "zip-without-lists", format!("`{key}` has no list to zip"), Some(help));
         return None;
     }
     if let Some((span, _)) = lists.iter().find(|(_, items)| items.is_empty()) {
-        report.error(*span, "zip-empty-list", format!("a list of `{key}` is empty: it makes no variant"), None);
+        report.error(
+            *span,
+            "zip-empty-list",
+            format!("a list of `{key}` is empty: it makes no variant"),
+            None,
+        );
         return None;
     }
     let mut longer = lists.iter().filter(|(_, items)| items.len() > 1);
@@ -325,7 +355,8 @@ pub(crate) fn expand_sweep(variant: RawVariant, report: &mut Report<'_>) -> Vec<
     for (name, items) in &parameters {
         if !items.is_empty() && !contains(&template, &format!("{{{name}}}")) {
             let span = entry.value.span_at(&[name]);
-            let span = entry.value.as_map().and_then(|map| map.entry(name)).map_or(span, |entry| entry.key_span);
+            let span =
+                entry.value.as_map().and_then(|map| map.entry(name)).map_or(span, |entry| entry.key_span);
             let message = format!("the sweep parameter `{name}` is used nowhere");
             let help = format!("write \"{{{name}}}\" as the value that it should replace");
             report.warning(span, "unused-parameter", message, Some(help));
@@ -341,8 +372,10 @@ pub(crate) fn expand_sweep(variant: RawVariant, report: &mut Report<'_>) -> Vec<
                 substitute(&mut node, name, value);
             }
             if let (Some(base_name), Some(map)) = (&base_name, node.as_map_mut()) {
-                let parts: Vec<String> =
-                    combination.iter().map(|(name, value)| format!("{name}{}", value.to_value().python_str())).collect();
+                let parts: Vec<String> = combination
+                    .iter()
+                    .map(|(name, value)| format!("{name}{}", value.to_value().python_str()))
+                    .collect();
                 let name = format!("{base_name}_{}", parts.join("_"));
                 map.insert("name".to_owned(), name_span, Node::new(name_span, Kind::String(name)));
             }

@@ -24,7 +24,7 @@ pub struct Path<'a> {
     key: &'a str,
 }
 
-impl<'a> Path<'a> {
+impl Path<'_> {
     /// The document itself.
     pub const ROOT: Path<'static> = Path { parent: None, key: "" };
 
@@ -39,6 +39,7 @@ impl fmt::Display for Path<'_> {
         match self.parent {
             None => Ok(()),
             Some(parent) if parent.parent.is_none() => f.write_str(self.key),
+            Some(parent) if self.key.starts_with('[') => write!(f, "{parent}{}", self.key),
             Some(parent) => write!(f, "{parent}.{}", self.key),
         }
     }
@@ -219,9 +220,9 @@ impl<'a> Decoder<'a> {
     /// Whether a problem was found in a value or anywhere below a section. Rules between fields ask before they
     /// complain about the consequence of a problem that is already reported.
     pub fn has_failed(&self, path: &str) -> bool {
-        self.failed
-            .iter()
-            .any(|it| it.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+        self.failed.iter().any(|it| {
+            it.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        })
     }
 
     /// Notes that a value is unusable.
@@ -230,7 +231,13 @@ impl<'a> Decoder<'a> {
     }
 
     /// Reads a value of any type.
-    pub fn read<T: FromNode>(&mut self, node: &Node, key_span: Span, path: Path<'_>, rules: &FieldRules) -> Option<T> {
+    pub fn read<T: FromNode>(
+        &mut self,
+        node: &Node,
+        key_span: Span,
+        path: Path<'_>,
+        rules: &FieldRules,
+    ) -> Option<T> {
         if node.is_null() && !T::NULLABLE {
             let help = format!("remove the line to use the default, or give {}", describe(&T::shape()));
             let span = if node.span.range().is_empty() { key_span } else { node.span };
@@ -270,7 +277,7 @@ impl<'a> Decoder<'a> {
             (None, Presence::Required) => {
                 let help = format!("add `{key}:` with {}", describe(&T::shape()));
                 let message = format!("`{field_path}` is missing");
-                self.error(self.first_key(section, map), "missing-key", message, Some(help));
+                self.error(Self::first_key(section, map), "missing-key", message, Some(help));
                 self.fail(field_path);
                 T::placeholder()
             }
@@ -278,8 +285,11 @@ impl<'a> Decoder<'a> {
     }
 
     /// Where a missing key is shown: at the section's first key, which is where a reader would add it.
-    fn first_key(&self, section: &Node, map: &Map) -> Span {
-        map.iter().map(|(_, entry)| entry.key_span).find(|span| span.file == section.span.file).unwrap_or(section.span)
+    fn first_key(section: &Node, map: &Map) -> Span {
+        map.iter()
+            .map(|(_, entry)| entry.key_span)
+            .find(|span| span.file == section.span.file)
+            .unwrap_or(section.span)
     }
 
     /// Reports keys that the section does not know.
@@ -293,7 +303,8 @@ impl<'a> Decoder<'a> {
 
     /// Reports a key that the section does not know, and where it may have been meant to go.
     pub fn unknown_key(&mut self, key: &str, key_span: Span, known: &[&'static str], path: Path<'_>) {
-        let place = if path.parent.is_none() { "at the top level".to_owned() } else { format!("in `{path}`") };
+        let place =
+            if path.parent.is_none() { "at the top level".to_owned() } else { format!("in `{path}`") };
         let message = format!("unknown key `{key}` {place}");
         self.error(key_span, "unknown-key", message, Some(self.advice(key, known)));
         self.fail(path.key(key));
@@ -303,8 +314,13 @@ impl<'a> Decoder<'a> {
         if let Some(near) = nearest(key, known.iter().copied()) {
             return format!("did you mean `{near}`?");
         }
-        let homes: Vec<&str> =
-            self.places.iter().filter(|place| place.key == key).map(|place| place.section.as_str()).take(3).collect();
+        let homes: Vec<&str> = self
+            .places
+            .iter()
+            .filter(|place| place.key == key)
+            .map(|place| place.section.as_str())
+            .take(3)
+            .collect();
         if !homes.is_empty() {
             return format!("`{key}` is a key of {}; check the indentation", homes.join(", or of "));
         }
@@ -384,7 +400,9 @@ impl FromNode for String {
             Kind::Bool(value) if !written.starts_with(['t', 'f', 'T', 'F']) => {
                 Some(format!("unquoted, YAML reads {written} as {value}; write \"{written}\""))
             }
-            Kind::Int(_) | Kind::Float(_) | Kind::Bool(_) => Some(format!("write it in quotes: \"{written}\"")),
+            Kind::Int(_) | Kind::Float(_) | Kind::Bool(_) => {
+                Some(format!("write it in quotes: \"{written}\""))
+            }
             _ => None,
         };
         decoder.wrong_type(node, path, "text", help);
@@ -417,10 +435,14 @@ impl FromNode for i64 {
             Kind::Int(value) => Some(*value),
             Kind::String(text) => integer_of_text(text),
             Kind::Float(value) if value.is_finite() && value.abs() < 9e15 => {
-                #[expect(clippy::cast_possible_truncation, reason = "checked to be far inside the range of i64")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "checked to be far inside the range of i64"
+                )]
                 let whole = value.trunc() as i64;
                 if value.fract() != 0.0 {
-                    let message = format!("`{path}` is an integer: {} is read as {whole}", python_float(*value));
+                    let message =
+                        format!("`{path}` is an integer: {} is read as {whole}", python_float(*value));
                     decoder.warning(node.span, "fraction-dropped", message, Some(format!("write {whole}")));
                 }
                 Some(whole)
@@ -512,12 +534,10 @@ impl FromNode for bool {
 
 fn bool_of_text(text: &str) -> Option<bool> {
     match text {
-        "t" | "T" | "true" | "True" | "TRUE" | "on" | "On" | "ON" | "y" | "Y" | "yes" | "Yes" | "YES" | "1" => {
-            Some(true)
-        }
-        "f" | "F" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" | "n" | "N" | "no" | "No" | "NO" | "0" => {
-            Some(false)
-        }
+        "t" | "T" | "true" | "True" | "TRUE" | "on" | "On" | "ON" | "y" | "Y" | "yes" | "Yes" | "YES"
+        | "1" => Some(true),
+        "f" | "F" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" | "n" | "N" | "no" | "No" | "NO"
+        | "0" => Some(false),
         _ => None,
     }
 }

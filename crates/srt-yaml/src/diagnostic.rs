@@ -135,7 +135,10 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     candidates
         .into_iter()
         .map(|candidate| {
-            (strsim::damerau_levenshtein(&normal, &candidate.to_ascii_lowercase().replace('-', "_")), candidate)
+            (
+                strsim::damerau_levenshtein(&normal, &candidate.to_ascii_lowercase().replace('-', "_")),
+                candidate,
+            )
         })
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)

@@ -128,7 +128,9 @@ impl Node {
             Value::Int(it) => Kind::Int(it),
             Value::Float(it) => Kind::Float(it),
             Value::String(it) => Kind::String(it),
-            Value::List(items) => Kind::List(items.into_iter().map(|item| Self::from_value(span, item)).collect()),
+            Value::List(items) => {
+                Kind::List(items.into_iter().map(|item| Self::from_value(span, item)).collect())
+            }
             Value::Map(items) => {
                 let mut map = Map::default();
                 for (key, item) in items {
@@ -240,7 +242,9 @@ pub fn overlay(base: &Node, over: &Node) -> Node {
         };
         // A merged mapping still belongs to its key in the base; a replaced value belongs to the override.
         let key_span = match merged.entry(key) {
-            Some(existing) if value.as_map().is_some() && existing.value.as_map().is_some() => existing.key_span,
+            Some(existing) if value.as_map().is_some() && existing.value.as_map().is_some() => {
+                existing.key_span
+            }
             _ => entry.key_span,
         };
         merged.insert(key.to_owned(), key_span, value);

@@ -18,7 +18,7 @@ const MAX_DEPTH: usize = 100;
 const MAX_NODES: usize = 500_000;
 
 /// Reads one YAML document. Problems are appended to `diagnostics`; `None` means that there is no tree at all.
-/// An empty text is null. A duplicate key is a warning, and its last value counts, as in PyYAML.
+/// An empty text is null. A duplicate key is a warning, and its last value counts, as in `PyYAML`.
 pub fn parse(sources: &Sources, file: FileId, diagnostics: &mut Vec<Diagnostic>) -> Option<Node> {
     let builder = Builder {
         sources,
@@ -148,41 +148,50 @@ impl Builder<'_> {
             || indentation.bytes().take_while(|byte| matches!(byte, b' ' | b'\t')).any(|byte| byte == b'\t');
         let width = rest.chars().next().filter(|it| *it != '\n').map_or(0, char::len_utf8);
         self.sources
-            .error(self.span(offset, offset + width), "yaml-syntax", format!("this is not YAML: {}", error.info()))
+            .error(
+                self.span(offset, offset + width),
+                "yaml-syntax",
+                format!("this is not YAML: {}", error.info()),
+            )
             .with_help_if(tab.then(|| "indent with spaces: YAML allows no tab there".to_owned()))
     }
 
-    fn scalar(&self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Outcome<Built> {
+    fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Outcome<Built> {
         if text.contains('\0') {
             let message = "a value may not contain the character NUL".to_owned();
             return Err(Box::new(self.sources.error(span, "nul-character", message)));
         }
         let plain = style == ScalarStyle::Plain;
         let kind = match tag {
-            None if plain => self.resolve(text, span)?,
+            None if plain => self.resolve(text, span),
             None => Kind::String(text.to_owned()),
             Some(tag) => self.tagged(text, tag, span)?,
         };
-        let key = if plain && tag.is_none() && text == "<<" { Key::Merge } else { Key::Text(text.to_owned()) };
+        let key =
+            if plain && tag.is_none() && text == "<<" { Key::Merge } else { Key::Text(text.to_owned()) };
         Ok(Built { node: Node::new(span, kind), depth: 0, size: 1, key })
     }
 
-    fn resolve(&self, text: &str, span: Span) -> Outcome<Kind> {
-        scalar::resolve(text).map_err(|scalar::IntegerTooLarge| {
-            let message = format!("the integer {text} does not fit 64 bits");
-            let help = format!("write it as text: \"{text}\"");
-            Box::new(self.sources.error(span, "integer-too-large", message).with_help(help))
+    /// An integer beyond 64 bits stays the text that it is printed as.
+    fn resolve(&mut self, text: &str, span: Span) -> Kind {
+        scalar::resolve(text).unwrap_or_else(|scalar::IntegerTooLarge| {
+            let message = format!("the integer {text} does not fit 64 bits and is kept as text");
+            let help = format!("write it in quotes: \"{text}\"");
+            self.diagnostics.push(self.sources.warning(span, "integer-too-large", message).with_help(help));
+            Kind::String(text.to_owned())
         })
     }
 
-    fn tagged(&self, text: &str, tag: &Tag, span: Span) -> Outcome<Kind> {
+    fn tagged(&mut self, text: &str, tag: &Tag, span: Span) -> Outcome<Kind> {
         let resolved = match tag.core_suffix() {
             Some("str") => Some(Kind::String(text.to_owned())),
             Some(suffix) => {
-                let kind = self.resolve(text, span)?;
+                let kind = self.resolve(text, span);
                 match (suffix, &kind) {
-                    ("int", Kind::Int(_)) | ("bool", Kind::Bool(_)) | ("null", Kind::Null) => Some(kind),
-                    ("float", Kind::Float(_)) => Some(kind),
+                    ("int", Kind::Int(_))
+                    | ("bool", Kind::Bool(_))
+                    | ("null", Kind::Null)
+                    | ("float", Kind::Float(_)) => Some(kind),
                     ("float", Kind::Int(_)) => text.replace('_', "").parse().ok().map(Kind::Float),
                     _ => None,
                 }
@@ -207,8 +216,12 @@ impl Builder<'_> {
             Contents::List(items) => Kind::List(items),
             Contents::Map { pairs, .. } => Kind::Map(self.map(pairs)?),
         };
-        let built =
-            Built { node: Node::new(span, kind), depth: frame.depth + 1, size: frame.size, key: Key::Collection };
+        let built = Built {
+            node: Node::new(span, kind),
+            depth: frame.depth + 1,
+            size: frame.size,
+            key: Key::Collection,
+        };
         self.finish(built, frame.anchor)
     }
 
@@ -252,7 +265,8 @@ impl Builder<'_> {
             };
             for source in merged {
                 let Kind::Map(entries) = &source.kind else {
-                    let message = format!("`<<` takes a mapping or a list of mappings, not {}", source.kind.describe());
+                    let message =
+                        format!("`<<` takes a mapping or a list of mappings, not {}", source.kind.describe());
                     return Err(Box::new(self.sources.error(*key_span, "yaml-merge", message)));
                 };
                 for (key, entry) in entries.iter() {
@@ -272,9 +286,11 @@ impl Builder<'_> {
                 }
             };
             if let Some(first) = own.insert(text.clone(), key_span) {
-                let message = format!("the key `{text}` is given twice in one mapping; the last value counts");
+                let message =
+                    format!("the key `{text}` is given twice in one mapping; the last value counts");
                 let help = format!("remove one of them; the first is on line {}", self.sources.line(first));
-                self.diagnostics.push(self.sources.warning(key_span, "duplicate-key", message).with_help(help));
+                self.diagnostics
+                    .push(self.sources.warning(key_span, "duplicate-key", message).with_help(help));
             }
             map.insert(text, key_span, value);
         }

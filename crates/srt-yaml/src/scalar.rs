@@ -1,4 +1,4 @@
-//! What a plain scalar means: YAML 1.1 as PyYAML resolves it.
+//! What a plain scalar means: YAML 1.1 as `PyYAML` resolves it.
 
 use crate::node::Kind;
 
@@ -28,7 +28,10 @@ pub(crate) fn resolve(text: &str) -> Result<Kind, IntegerTooLarge> {
 /// Whether a text written plain would be read as something else than text, by YAML 1.1 or by YAML 1.2.
 pub(crate) fn is_ambiguous(text: &str) -> bool {
     let single_letter = matches!(text, "y" | "Y" | "n" | "N" | "=" | "<<");
-    single_letter || !matches!(resolve(text), Ok(Kind::String(_))) || is_core_number(text) || looks_like_date(text)
+    single_letter
+        || !matches!(resolve(text), Ok(Kind::String(_)))
+        || is_core_number(text)
+        || looks_like_date(text)
 }
 
 fn resolve_word(text: &str) -> Option<Kind> {
@@ -79,8 +82,7 @@ fn split_groups(text: &str) -> (&str, Option<&str>) {
 /// `0`–`59`, with or without a leading zero.
 fn is_base60_group(text: &str) -> bool {
     match text.as_bytes() {
-        [ones] => ones.is_ascii_digit(),
-        [b'0'..=b'5', ones] => ones.is_ascii_digit(),
+        [ones] | [b'0'..=b'5', ones] => ones.is_ascii_digit(),
         _ => false,
     }
 }
@@ -94,7 +96,8 @@ fn integer(text: &str) -> Option<Result<i64, IntegerTooLarge>> {
     } else if let Some(hex) = body.strip_prefix("0x") {
         parse_radix(hex, 16)
     } else if body.contains(':') {
-        body.split(':').try_fold(0_i128, |sum, group| sum.checked_mul(60)?.checked_add(group.parse::<i128>().ok()?))
+        body.split(':')
+            .try_fold(0_i128, |sum, group| sum.checked_mul(60)?.checked_add(group.parse::<i128>().ok()?))
     } else if body.len() > 1 && body.starts_with('0') {
         parse_radix(&body, 8)
     } else {
@@ -156,7 +159,8 @@ fn starts_with_digit(text: &str) -> bool {
 fn base60_float(groups: &str, fraction: &str) -> Option<f64> {
     let (high, last) = groups.rsplit_once(':')?;
     let seconds: f64 = format!("{last}.{fraction}0").parse().ok()?;
-    let minutes = high.split(':').try_fold(0.0, |sum, group| Some(sum * 60.0 + group.parse::<f64>().ok()?))?;
+    let minutes =
+        high.split(':').try_fold(0.0, |sum, group| Some(sum * 60.0 + group.parse::<f64>().ok()?))?;
     Some(minutes * 60.0 + seconds)
 }
 

@@ -25,7 +25,11 @@ impl Source {
                 let file = sources.add(&Self { path, text: readable });
                 Err(Box::new(
                     sources
-                        .error(Span::new(file, start, start), "not-utf8", "the file is not UTF-8 text".to_owned())
+                        .error(
+                            Span::new(file, start, start),
+                            "not-utf8",
+                            "the file is not UTF-8 text".to_owned(),
+                        )
                         .with_help("save the file as UTF-8".to_owned()),
                 ))
             }
@@ -95,7 +99,11 @@ impl Sources {
         let id = u16::try_from(self.files.len()).expect("a reading has a handful of files");
         let line_starts =
             std::iter::once(0).chain(source.text.match_indices('\n').map(|(index, _)| index + 1)).collect();
-        self.files.push(Arc::new(SourceText { path: source.path.clone(), text: source.text.clone(), line_starts }));
+        self.files.push(Arc::new(SourceText {
+            path: source.path.clone(),
+            text: source.text.clone(),
+            line_starts,
+        }));
         FileId(id)
     }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use indexmap::IndexMap;
 use serde::{Serialize, Serializer};
 
-/// A YAML value, resolved by the rules of YAML 1.1 as PyYAML applies them.
+/// A YAML value, resolved by the rules of YAML 1.1 as `PyYAML` applies them.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// `null`, `~`, or nothing.

@@ -140,12 +140,16 @@ fn write_text(text: &str, block_depth: Option<usize>, out: &mut String) {
 
 fn is_printable(character: char) -> bool {
     !character.is_control()
-        && !matches!(character, '\u{85}' | '\u{a0}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+        && !matches!(
+            character,
+            '\u{85}' | '\u{a0}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'
+        )
 }
 
 fn fits_plain(text: &str) -> bool {
     let starts_badly = text.starts_with([
-        ' ', '-', '?', ':', ',', '[', ']', '{', '}', '#', '&', '*', '!', '|', '>', '\'', '"', '%', '@', '`', '.',
+        ' ', '-', '?', ':', ',', '[', ']', '{', '}', '#', '&', '*', '!', '|', '>', '\'', '"', '%', '@', '`',
+        '.',
     ]) && !starts_like_a_flag_or_path(text);
     let ends_badly = text.ends_with([' ', ':']);
     let contains_indicator = text.contains(": ") || text.contains(" #");
