@@ -21,6 +21,7 @@ pub(crate) struct Analysis {
     pub(crate) duration_s: f64,
     pub(crate) completed: u32,
     pub(crate) failed: u32,
+    pub(crate) retries: u32,
     pub(crate) input_tokens: u64,
     pub(crate) output_tokens: u64,
     /// Output tokens that the successful requests asked for.
@@ -134,6 +135,7 @@ pub(crate) fn analyse(records: &[Record], prompts: &[Prompt], slos: Slos, durati
         duration_s,
         completed: count(succeeded.len()),
         failed: count(records.len() - succeeded.len()),
+        retries: records.iter().map(|record| record.retries).sum(),
         input_tokens: sum(&|record| u64::from(prompt_of(record).input_tokens)),
         output_tokens: sum(&|record| u64::from(record.output_tokens())),
         requested_output_tokens: sum(&|record| u64::from(prompt_of(record).output_tokens)),

@@ -115,7 +115,7 @@ pub fn run(
     for &point in &config.points {
         match bench.run_point(point, progress) {
             Ok(summary) => {
-                progress(ProgressEvent::PointFinished(summary.clone()));
+                progress(ProgressEvent::PointFinished(Box::new(summary.clone())));
                 outcome.points.push(summary);
             }
             Err(error) => {

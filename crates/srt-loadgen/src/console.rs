@@ -1,5 +1,7 @@
 //! The block of text that people and scripts look for after a point.
 
+use std::fmt::Write as _;
+
 use crate::progress::PointSummary;
 
 const WIDTH: usize = 50;
@@ -51,7 +53,7 @@ fn title(block: &mut String, text: &str, fill: char) {
 }
 
 fn line(block: &mut String, label: &str, value: impl std::fmt::Display) {
-    block.push_str(&format!("{label:<40} {:<10}\n", value.to_string()));
+    writeln!(block, "{label:<40} {:<10}", value.to_string()).expect("memory takes any text");
 }
 
 fn seconds(block: &mut String, label: &str, value: f64) {

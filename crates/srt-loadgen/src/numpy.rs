@@ -1,4 +1,4 @@
-//! The random numbers of Python's and NumPy's classic generators, so that a seed means the same prompts and
+//! The random numbers of Python's and `NumPy`'s classic generators, so that a seed means the same prompts and
 //! the same arrival times as in the clients that results are compared with.
 
 const N: usize = 624;
@@ -12,7 +12,7 @@ struct Twister {
 }
 
 impl Twister {
-    /// The recurrence of Knuth, which NumPy's `seed(integer)` uses.
+    /// The recurrence of Knuth, which `NumPy`'s `seed(integer)` uses.
     fn from_integer(seed: u32) -> Self {
         let mut state = [seed; N];
         for index in 1..N {
@@ -83,7 +83,7 @@ impl Twister {
     }
 }
 
-/// NumPy's classic generator (`numpy.random.seed` and the functions beside it).
+/// `NumPy`'s classic generator (`numpy.random.seed` and the functions beside it).
 #[derive(Debug, Clone)]
 pub(crate) struct NumpyRandom {
     twister: Twister,

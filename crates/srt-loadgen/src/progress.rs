@@ -24,7 +24,7 @@ pub enum ProgressEvent {
     /// How far the point, or the warm-up before it, has come. About five per second.
     Progress(Progress),
     /// A point is finished and its result is on disk.
-    PointFinished(PointSummary),
+    PointFinished(Box<PointSummary>),
     /// Nothing more will come.
     Finished {
         /// The judgement over all points.

@@ -33,6 +33,8 @@ pub(crate) struct Record {
     pub(crate) completion_tokens: Option<u32>,
     /// Whether the stream ended with `[DONE]`.
     pub(crate) is_done_seen: bool,
+    /// How often it was sent again because the kept connection it went over had been closed.
+    pub(crate) retries: u32,
     /// How it failed, if it did.
     pub(crate) failure: Option<Failure>,
 }

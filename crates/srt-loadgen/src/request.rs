@@ -81,7 +81,7 @@ pub(crate) async fn run(worker: &Worker, index: usize) -> Record {
     let counters = &job.counters[worker.number];
     counters.in_flight.fetch_add(1, Ordering::Relaxed);
 
-    let mut attempt = Attempt { sent: None, connect: None, stream: None };
+    let mut attempt = Attempt::default();
     let timeout = job.request_timeout;
     let outcome = tokio::time::timeout(timeout, attempt.drive(worker, &request)).await;
     let failure = match outcome {
@@ -98,29 +98,38 @@ pub(crate) async fn run(worker: &Worker, index: usize) -> Record {
     record
 }
 
+#[derive(Default)]
 struct Attempt {
     sent: Option<Instant>,
     connect: Option<Duration>,
     stream: Option<Stream>,
+    retries: u32,
 }
 
 impl Attempt {
     async fn drive(&mut self, worker: &Worker, request: &[u8]) -> Result<(), Failure> {
-        let mut connection = match worker.take_idle() {
-            Some(connection) => connection,
-            None => {
-                let opened = Connection::open(worker.job.address, None).await;
-                let (connection, took) = opened.map_err(|error| connect_failure(&error))?;
-                self.connect = Some(took);
-                connection
+        // A server may close a kept connection while the next request is on its way. That is no failure of the
+        // server, so the request goes over another connection, and the result tells how often.
+        while let Some(connection) = worker.take_idle() {
+            if !self.exchange(worker, connection, request).await.is_lost_before_response() {
+                return Ok(());
             }
-        };
+            self.retries += 1;
+        }
+        let opened = Connection::open(worker.job.address, None).await;
+        let (connection, took) = opened.map_err(|error| connect_failure(&error))?;
+        self.connect = Some(took);
+        self.exchange(worker, connection, request).await;
+        Ok(())
+    }
+
+    async fn exchange(&mut self, worker: &Worker, mut connection: Connection, request: &[u8]) -> &Stream {
         let sent = Instant::now();
         self.sent = Some(sent);
         let stream = self.stream.insert(Stream::new(sent));
         if let Err(error) = connection.send(request).await {
             stream.break_off(&error);
-            return Ok(());
+            return stream;
         }
         let counters = &worker.job.counters[worker.number];
         loop {
@@ -142,7 +151,7 @@ impl Attempt {
             // A port that waits a minute for stragglers would be missing at high request rates.
             connection.close_now();
         }
-        Ok(())
+        stream
     }
 
     /// The failure of an attempt that ran out of time before its stream began; otherwise the stream knows it.
@@ -180,6 +189,7 @@ impl Attempt {
             prompt_tokens: usage.and_then(|usage| usage.prompt_tokens),
             completion_tokens: usage.and_then(|usage| usage.completion_tokens),
             is_done_seen: false,
+            retries: self.retries,
             failure,
         };
         if let Some(Tally { ttft_ns, last_ns, gaps, chunks, empty_chunks, is_done_seen, failure, .. }) = tally

@@ -1,4 +1,4 @@
-//! Means, deviations, and percentiles, as NumPy computes them.
+//! Means, deviations, and percentiles, as `NumPy` computes them.
 
 use serde::{Deserialize, Serialize};
 
@@ -192,10 +192,8 @@ mod tests {
     #[test]
     fn percentiles_interpolate() {
         let values = [1.0, 2.0, 4.0];
-        assert_eq!(
-            [0.0, 50.0, 75.0, 100.0].map(|percent| percentile(&values, percent)),
-            [1.0, 2.0, 3.0, 4.0]
-        );
+        let at = [0.0, 50.0, 75.0, 100.0].map(|percent| percentile(&values, percent).to_string());
+        assert_eq!(at, ["1", "2", "3", "4"]);
         assert!(percentile(&[], 50.0).abs() < f64::EPSILON);
         assert_eq!(Summary::of(Vec::new()), Summary::default());
         assert_eq!(GapCounts::new().summary_ms(), Summary::default());

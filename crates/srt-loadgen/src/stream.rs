@@ -124,6 +124,14 @@ impl Stream {
         self.fail(kind, format!("not finished within {timeout_s} s, after {} chunks", self.tally.chunks));
     }
 
+    /// Whether the connection went away before it brought anything: on a kept connection, the server had
+    /// closed it before it saw the request.
+    pub(crate) fn is_lost_before_response(&self) -> bool {
+        let kind = self.tally.failure.as_ref().map(|failure| failure.kind);
+        self.decoder.status() == 0
+            && matches!(kind, Some(FailureKind::ConnectionReset | FailureKind::ClosedBeforeResponse))
+    }
+
     /// What has been seen.
     pub(crate) fn into_tally(mut self) -> Tally {
         self.tally.gaps.shrink();
@@ -170,15 +178,15 @@ impl Tally {
 
     fn take_piece(&mut self, at: Instant, has_text: bool) {
         let since_sent = at.saturating_duration_since(self.sent);
-        let since_ns = u64::try_from(since_sent.as_nanos()).unwrap_or(u64::MAX);
-        let since_us = since_ns / 1000;
+        let nanoseconds = u64::try_from(since_sent.as_nanos()).unwrap_or(u64::MAX);
+        let microseconds = nanoseconds / 1000;
         if self.ttft_ns.is_none() {
-            self.ttft_ns = Some(since_ns);
+            self.ttft_ns = Some(nanoseconds);
         } else {
-            self.gaps.push(since_us.saturating_sub(self.last_us));
+            self.gaps.push(microseconds.saturating_sub(self.last_us));
         }
-        self.last_ns = since_ns;
-        self.last_us = since_us;
+        self.last_ns = nanoseconds;
+        self.last_us = microseconds;
         self.chunks += 1;
         self.empty_chunks += u32::from(!has_text);
     }

@@ -6,6 +6,7 @@ use crate::{
     analysis::Analysis,
     config::{BenchConfig, Point},
     health::ClientHealth,
+    stats::as_f64,
 };
 
 /// Judges one point.
@@ -42,7 +43,7 @@ pub(crate) fn judge(
         );
     }
     if config.ignore_eos && analysis.requested_output_tokens > 0 {
-        let output_ratio = analysis.output_tokens as f64 / analysis.requested_output_tokens as f64;
+        let output_ratio = as_f64(analysis.output_tokens) / as_f64(analysis.requested_output_tokens);
         let share = format!(
             "{} output tokens came for {} asked for ({:.1} %)",
             analysis.output_tokens,

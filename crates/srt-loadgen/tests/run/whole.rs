@@ -1,0 +1,187 @@
+//! Whole runs against a server that behaves.
+
+use srt_loadgen::{Arrival, GpuSplit, Gpus, Point, ProgressEvent, Slos};
+use srtlog::Verdict;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config, result_of, run,
+    server::{Act, Server, answer},
+};
+
+#[test]
+fn the_result_has_the_names_and_the_order_of_sa_bench() {
+    let server = Server::start(|_| answer(5));
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(&server.url, folder.path());
+    config.gpus = Gpus { total: 12, split: Some(GpuSplit { prefill: 4, decode: 8 }) };
+    let (outcome, _) = run(&config);
+    assert_eq!(outcome.verdict, Verdict::Valid);
+    assert!(
+        outcome.points[0].result_path.ends_with("results_concurrency_4_gpus_12_ctx_4_gen_8.json"),
+        "{}",
+        outcome.points[0].result_path
+    );
+
+    let result = result_of(&outcome);
+    let keys: Vec<&str> = result.as_object().unwrap().keys().map(String::as_str).collect();
+    let expected = "date backend model_id tokenizer_id best_of num_prompts request_rate burstiness \
+        max_concurrency duration completed total_input_tokens total_output_tokens request_throughput \
+        request_goodput output_throughput peak_output_tokens_per_s total_token_throughput input_lens \
+        output_lens ttfts itls generated_texts errors mean_ttft_ms median_ttft_ms std_ttft_ms p99_ttft_ms \
+        mean_tpot_ms median_tpot_ms std_tpot_ms p99_tpot_ms mean_itl_ms median_itl_ms std_itl_ms p99_itl_ms \
+        mean_e2el_ms median_e2el_ms std_e2el_ms p99_e2el_ms reuse_http_connections srtctl";
+    assert_eq!(keys, expected.split_whitespace().collect::<Vec<_>>());
+    assert_eq!(result["request_rate"], "inf");
+    assert_eq!(result["completed"], 12);
+    assert_eq!(result["total_input_tokens"], 12 * 8);
+    assert_eq!(result["total_output_tokens"], 12 * 5);
+    assert_eq!(result["request_goodput"], serde_json::Value::Null);
+    for column in ["input_lens", "output_lens", "ttfts", "itls", "generated_texts", "errors"] {
+        assert_eq!(result[column].as_array().unwrap().len(), 12, "{column}");
+    }
+    assert_eq!(result["itls"][0].as_array().unwrap().len(), 4);
+    assert_eq!(result["srtctl"]["verdict"], "valid");
+    assert_eq!(result["srtctl"]["tokens"]["requests_with_usage"], 12);
+}
+
+#[test]
+fn a_request_says_what_sa_bench_says() {
+    let server = Server::start(|_| answer(5));
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(&server.url, folder.path());
+    config.vocab_size = Some(100);
+    config.points = vec![Point { concurrency: Some(1), num_prompts: 1, num_warmup: 0 }];
+    config.api_key = Some("secret".to_owned());
+    run(&config);
+    let requests = server.requests();
+    let expected: serde_json::Value = serde_json::from_str(
+        r#"{"model":"tiny","prompt":[44,45,46,47,48,49,50,51],"temperature":0.0,"best_of":1,"max_tokens":5,
+            "logprobs":null,"stream":true,"stream_options":{"include_usage":true},"ignore_eos":true}"#,
+    )
+    .unwrap();
+    assert_eq!(requests.len(), 2, "one to see whether the server answers, and one measured");
+    for request in &requests {
+        assert_eq!(request.body, expected);
+        assert!(request.head.starts_with("POST /v1/completions HTTP/1.1\r\n"), "{}", request.head);
+        assert!(request.head.contains("Authorization: Bearer secret"), "{}", request.head);
+    }
+}
+
+#[test]
+fn connections_are_reused_only_where_that_is_asked_for() {
+    for (reuse, expected) in [(true, 4), (false, 12)] {
+        let server = Server::start(|_| answer(5));
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = config(&server.url, folder.path());
+        config.reuse_http_connections = reuse;
+        run(&config);
+        // The first request of the run is the one before the measurement.
+        let connections: std::collections::BTreeSet<usize> =
+            server.requests()[1..].iter().map(|request| request.connection).collect();
+        assert_eq!(connections.len(), expected, "reuse: {reuse}");
+    }
+}
+
+#[test]
+fn warm_up_is_sent_and_not_measured() {
+    let server = Server::start(|_| answer(5));
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(&server.url, folder.path());
+    config.points = vec![Point::of_concurrency(4, 3, 2), Point::of_concurrency(2, 1, 0)];
+    let (outcome, events) = run(&config);
+    assert_eq!(server.requests().len(), (1 + 8) + (1 + 12) + (1 + 2));
+    assert_eq!(outcome.points.iter().map(|point| point.completed).collect::<Vec<_>>(), [12, 2]);
+    let names: Vec<&str> = events
+        .iter()
+        .filter_map(|event| match event {
+            ProgressEvent::Warmup { .. } => Some("warmup"),
+            ProgressEvent::PointStarted { .. } => Some("started"),
+            ProgressEvent::PointFinished(_) => Some("finished"),
+            ProgressEvent::Finished { .. } => Some("end"),
+            ProgressEvent::Progress(_) => None,
+        })
+        .collect();
+    assert_eq!(names, ["warmup", "started", "finished", "started", "finished", "end"]);
+}
+
+#[test]
+fn a_schedule_is_kept_and_its_lateness_told() {
+    let server = Server::start(|_| answer(5));
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(&server.url, folder.path());
+    config.arrival = Arrival::Gamma { rate_rps: 100.0, burstiness: 1.0 };
+    let (outcome, _) = run(&config);
+    let result = result_of(&outcome);
+    assert_eq!(result["request_rate"], 100.0);
+    let sent_s: Vec<f64> = result["srtctl"]["requests"]["sent_s"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it.as_f64().unwrap())
+        .collect();
+    // Requests are never early, whatever the machine does.
+    let late = result["srtctl"]["requests"]["send_lateness_ms"].as_array().unwrap();
+    assert!(late.iter().all(|late| late.as_f64().unwrap() >= 0.0));
+    assert!(sent_s.windows(2).all(|pair| pair[0] <= pair[1]), "{sent_s:?}");
+    assert!(*sent_s.last().unwrap() > 0.02, "{sent_s:?}");
+}
+
+#[test]
+fn goodput_counts_requests_that_keep_every_limit() {
+    let server = Server::start(|_| answer(5));
+    let folder = tempfile::tempdir().unwrap();
+    for (limit_ms, is_good) in [(0.0, false), (1e9, true)] {
+        let mut config = config(&server.url, folder.path());
+        config.slos = Slos { ttft_ms: Some(limit_ms), ..Slos::default() };
+        let (outcome, _) = run(&config);
+        let point = &outcome.points[0];
+        let expected = if is_good { point.request_rps } else { 0.0 };
+        assert!((point.request_goodput_rps.unwrap() - expected).abs() < 1e-9, "{point:?}");
+    }
+}
+
+#[test]
+fn a_run_that_is_ended_keeps_finished_points_and_says_how_far_it_came() {
+    // The second point's requests after the first never end.
+    let server = Server::start(|request| if request < 7 { answer(5) } else { vec![Act::Stall] });
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(&server.url, folder.path());
+    config.points = vec![Point::of_concurrency(2, 2, 0), Point::of_concurrency(2, 4, 0)];
+    let cancel = CancellationToken::new();
+    let mut on_event = |event| {
+        if let ProgressEvent::Progress(progress) = event
+            && progress.num_prompts == 8
+            && progress.completed == 1
+        {
+            cancel.cancel();
+        }
+    };
+    let outcome = srt_loadgen::run(&config, &mut on_event, &cancel).unwrap();
+    assert_eq!(outcome.points.len(), 1);
+    assert!(std::fs::exists(&outcome.points[0].result_path).unwrap());
+    let unfinished = outcome.unfinished.unwrap();
+    assert_eq!((unfinished.num_prompts, unfinished.completed), (8, 1));
+    let Verdict::Failed { stage, text } = outcome.verdict else { panic!("{:?}", outcome.verdict) };
+    assert_eq!(stage, "benchmark");
+    assert_eq!(text, "concurrency 2 (1 of 2 points finished): the run was ended from outside");
+    let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+}
+
+#[test]
+fn the_console_block_is_that_of_sa_bench() {
+    let server = Server::start(|_| answer(5));
+    let folder = tempfile::tempdir().unwrap();
+    let (outcome, _) = run(&config(&server.url, folder.path()));
+    let block = outcome.points[0].console_block();
+    let lines: Vec<&str> = block.lines().collect();
+    assert_eq!(lines.len(), 26, "{block}");
+    assert_eq!(lines[0], "============ Serving Benchmark Result ============");
+    assert_eq!(lines[1], "Successful requests:                     12        ");
+    assert_eq!(lines[9], "---------------Time to First Token----------------");
+    assert_eq!(lines[13], "-----Time per Output Token (excl. 1st token)------");
+    assert_eq!(lines[17], "---------------Inter-token Latency----------------");
+    assert!(lines[11].starts_with("Median TTFT (ms):                        "), "{block}");
+    assert_eq!(lines.last(), Some(&"=================================================="));
+}
