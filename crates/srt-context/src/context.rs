@@ -26,6 +26,8 @@ pub struct RuntimeContext {
     pub job_id: JobId,
     /// `{name}_{job}`.
     pub run_name: String,
+    /// Folder of the run on the host.
+    pub run_dir: String,
     /// Folder of the logs on the host.
     pub log_dir: String,
     /// The same for a step: `/logs` in a container.
@@ -48,6 +50,8 @@ pub struct RuntimeContext {
     pub environment: Environment,
     /// Shell text of the cluster file before every wrapped step.
     pub bash_preamble: Option<String>,
+    /// nsys.
+    pub nsys: String,
     /// Whether every node is a loopback address of this machine.
     pub local: bool,
     addresses: HashMap<NodeName, IpAddr>,
@@ -113,7 +117,8 @@ impl RuntimeContext {
         let expand = |path: &str| text::expand_variables(path, &surroundings.variables);
         let absolute = |path: &str| text::absolute(path, &surroundings.current_dir);
         let run_name = format!("{}_{}", recipe.name, allocation.job_id);
-        let log_dir = format!("{}/logs", surroundings.run_dir.trim_end_matches('/'));
+        let run_dir = surroundings.run_dir.trim_end_matches('/').to_owned();
+        let log_dir = format!("{run_dir}/logs");
         let image = recipe.model.container.as_deref().map(|image| {
             let image = expand(image);
             if image.starts_with('/') || image.starts_with("./") { absolute(&image) } else { image }
@@ -152,6 +157,7 @@ impl RuntimeContext {
         Ok(Self {
             job_id: allocation.job_id.clone(),
             run_name,
+            run_dir,
             logs: in_step("/logs", log_dir.clone()),
             configs: in_step(
                 "/configs",
@@ -159,13 +165,14 @@ impl RuntimeContext {
             ),
             scripts: in_step("/srtctl-runtime", format!("{log_dir}/runtime")),
             log_dir,
-            served_model_name: served_model_name(recipe),
+            served_model_name: served_model_name(recipe, &model.path),
             model,
             container: if containers { image } else { None },
             mounts,
             nodes,
             environment: environment(recipe),
             bash_preamble: cluster.default_bash_preamble.clone().filter(|text| !text.trim().is_empty()),
+            nsys: surroundings.variables.get("SRTCTL_NSYS_BIN").cloned().unwrap_or_else(|| "nsys".to_owned()),
             local: surroundings.local,
             addresses,
             containers,
@@ -182,14 +189,19 @@ impl RuntimeContext {
         SocketAddr::new(self.address(node), port).to_string()
     }
 
-    /// What peers call a node: its name, or its address in a local run, where names mean nothing.
-    pub fn host(&self, node: &NodeName) -> String {
-        if self.local { self.address(node).to_string() } else { node.to_string() }
+    /// Whether a node shares its machine with others, which only their addresses tell apart.
+    pub fn is_virtual(&self, node: &NodeName) -> bool {
+        self.address(node).is_loopback()
     }
 
-    /// The address that a server on a node binds to: its node's own in a local run, where nodes share a machine.
+    /// What peers call a node: its name, or the address of a virtual one, whose name means nothing to a resolver.
+    pub fn host(&self, node: &NodeName) -> String {
+        if self.is_virtual(node) { self.address(node).to_string() } else { node.to_string() }
+    }
+
+    /// The address that a server on a node binds to: all of them, but only its own on a virtual node.
     pub fn listen_address(&self, node: &NodeName) -> String {
-        if self.local { self.address(node).to_string() } else { "0.0.0.0".to_owned() }
+        if self.is_virtual(node) { self.address(node).to_string() } else { "0.0.0.0".to_owned() }
     }
 
     /// A container of another image with the job's mounts; `None` where steps run on the host.
@@ -221,6 +233,13 @@ impl RuntimeContext {
         }
     }
 
+    /// Variables that make Dynamo talk over the address of a virtual node.
+    pub fn loopback_environment(&self, node: &NodeName) -> Environment {
+        let names: &[&str] =
+            if self.is_virtual(node) { &["DYN_TCP_RPC_HOST", "DYN_EVENT_PLANE_HOST"] } else { &[] };
+        names.iter().map(|name| ((*name).to_owned(), self.address(node).to_string())).collect()
+    }
+
     /// `--het-group=N` for a step on a node of a heterogeneous job.
     pub fn het_option(&self, node: &NodeName) -> Option<String> {
         self.nodes.het_group(node).map(|group| format!("--het-group={group}"))
@@ -241,7 +260,7 @@ fn node_roles(recipe: &Recipe, allocation: &Allocation) -> Result<NodeRoles, Con
 }
 
 /// Which services of a recipe get a node without workers.
-pub(crate) fn dedicated_nodes(recipe: &Recipe) -> DedicatedNodes {
+pub fn dedicated_nodes(recipe: &Recipe) -> DedicatedNodes {
     DedicatedNodes {
         infra: recipe.infra.dedicated_node,
         frontend: recipe.frontend.dedicated_node,

@@ -1,5 +1,6 @@
 //! [`Job`]: what backends, frontends, and benchmarks are given.
 
+use srt_launch::{Probe, Wait};
 use srt_schema::recipe::{FrontendKind, Placement, Recipe};
 use srt_topology::{Endpoint, NodeName, PUBLIC_PORT, Process, Role};
 
@@ -68,6 +69,15 @@ impl<'a> Job<'a> {
             "benchmark.client_placement",
             &self.ctx.nodes.bench,
         )
+    }
+
+    /// A wait for a worker, as long as the recipe's health check may take.
+    pub fn worker_wait(&self, what: String, probe: Probe) -> Wait {
+        let seconds =
+            |number: i64| u32::try_from(number).unwrap_or(if number < 0 { 1 } else { u32::MAX }).max(1);
+        let interval_s = seconds(self.recipe.health_check.interval_s);
+        let timeout_s = interval_s.saturating_mul(seconds(self.recipe.health_check.max_attempts));
+        Wait { probe, what, interval_s, timeout_s }
     }
 
     /// Port that clients use.

@@ -10,12 +10,13 @@ mod job;
 mod model;
 mod mounts;
 mod paths;
+mod setup;
 mod text;
 
 pub use crate::{
     allocation::{Allocation, HetGroups, JobId, Node, Surroundings},
-    context::{ContextError, RuntimeContext},
+    context::{ContextError, RuntimeContext, dedicated_nodes},
     job::{Job, PlacementError},
-    model::{ModelLocation, served_model_name},
-    paths::{output_base, run_dir},
+    model::ModelLocation,
+    paths::{output_base, resolve, run_dir},
 };

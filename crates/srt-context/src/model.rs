@@ -26,8 +26,8 @@ impl ModelLocation {
     }
 }
 
-/// The name under which the model is served: what a role's engine flags say, else the path's last part.
-pub fn served_model_name(recipe: &Recipe) -> String {
+/// The name under which the model is served: what a role's engine flags say, else the last part of the path.
+pub(crate) fn served_model_name(recipe: &Recipe, path: &str) -> String {
     let names_itself = matches!(recipe.engine, Engine::Sglang(_) | Engine::Vllm(_));
     let roles = [&recipe.roles.prefill, &recipe.roles.agg, &recipe.roles.decode];
     let named = roles
@@ -40,9 +40,6 @@ pub fn served_model_name(recipe: &Recipe) -> String {
     match named {
         Some(Value::String(name)) => name.clone(),
         Some(other) => python::text(other),
-        None => {
-            let path = recipe.model.path.strip_prefix("hf:").unwrap_or(&recipe.model.path);
-            text::file_name(path).to_owned()
-        }
+        None => text::file_name(path).to_owned(),
     }
 }

@@ -1,17 +1,28 @@
-//! [`Plan`] and its parts. The JSON form is a type of its own, in `json`.
+//! [`Plan`] and its parts. The JSON form is a type of its own, in [`json`](crate::json).
 
-use srt_launch::{Readiness, Step, Wait};
-use srt_topology::NodeName;
+use srt_benchmarks::{Expected, Target};
+use srt_context::RuntimeContext;
+use srt_frontends::{FrontendLayout, NginxPlan};
+use srt_launch::{PlannedFile, Readiness, Step, Wait};
+use srt_topology::{Endpoint, Process, Role};
 
 /// Everything one run will do. Two plans of the same recipe, cluster file, allocation, and surroundings are equal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// `tp64` of `override_tp64`; `None` for a plain recipe.
-    pub suffix: Option<String>,
     /// Job name.
     pub name: String,
+    /// What the job is, in short.
+    pub summary: Summary,
+    /// Nodes, paths, and addresses.
+    pub context: RuntimeContext,
+    /// Workers.
+    pub endpoints: Vec<Endpoint>,
+    /// Their processes.
+    pub processes: Vec<Process>,
     /// Where frontends listen.
     pub frontend: FrontendLayout,
+    /// The endpoint that clients use.
+    pub target: Target,
     /// What the frontend must report before the load starts, and how long that may take.
     pub readiness: Wait,
     /// nginx in front of several frontends.
@@ -26,51 +37,44 @@ pub struct Plan {
     pub expected: Expected,
 }
 
-/// Where frontends listen.
+/// What a job is, in short.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FrontendLayout {
-    /// Node of nginx.
-    pub nginx_node: Option<NodeName>,
-    /// Nodes of the frontends.
-    pub nodes: Vec<NodeName>,
-    /// Port of a frontend.
-    pub port: u16,
-    /// Port that clients use.
-    pub public_port: u16,
+pub struct Summary {
+    /// Engine.
+    pub backend: &'static str,
+    /// Frontend.
+    pub frontend: &'static str,
+    /// Benchmark.
+    pub benchmark: String,
+    /// Name under which the model is served.
+    pub served_model_name: String,
+    /// Whether prefill and decode run in separate workers.
+    pub disaggregated: bool,
+    /// Nodes of the workers.
+    pub nodes: u32,
+    /// Workers by role.
+    pub workers: PerRole,
+    /// GPUs of one worker, by role.
+    pub gpus_per_worker: PerRole,
+    /// Concurrencies of the benchmark.
+    pub concurrencies: Vec<u64>,
 }
 
-/// nginx in front of several frontends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NginxPlan {
-    /// Port that clients use.
-    pub listen: u16,
-    /// `address:port` of each frontend.
-    pub upstreams: Vec<String>,
+/// A number for each role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PerRole {
+    /// Of prefill.
+    pub prefill: u32,
+    /// Of decode.
+    pub decode: u32,
+    /// Of aggregated workers.
+    pub agg: u32,
 }
 
-/// A file to write into the log folder before the first step starts.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PlannedFile {
-    /// Path under the log folder.
-    pub path: String,
-    /// Contents.
-    pub text: String,
-}
-
-/// What must have come out of the benchmark.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Expected {
-    /// The run serves until it is ended; nothing comes out.
-    Serving,
-    /// A process whose exit code is the result.
-    ExitCode,
-    /// One result file per concurrency, in this folder under the log folder.
-    Points {
-        /// Folder under the log folder.
-        folder: String,
-        /// Concurrencies in order.
-        concurrencies: Vec<u64>,
-    },
+impl PerRole {
+    pub(crate) fn of(number: impl Fn(Role) -> u32) -> Self {
+        Self { prefill: number(Role::Prefill), decode: number(Role::Decode), agg: number(Role::Agg) }
+    }
 }
 
 impl Plan {

@@ -1,0 +1,123 @@
+//! A stand-in without a GPU: Dynamo's mocker behind Dynamo, our own engine behind a router.
+
+use srt_context::Job;
+use srt_launch::{Environment, SELF_PROGRAM, Step, flags, python};
+use srt_schema::recipe::{FrontendKind, MockerEngine};
+use srt_topology::{Process, Role};
+
+use crate::{
+    Backend, BackendError,
+    environment::{self, Shape},
+    profiling, worker,
+};
+
+impl Backend for MockerEngine {
+    fn name(&self) -> &'static str {
+        "mocker"
+    }
+
+    fn steps(&self, job: &Job<'_>) -> Result<Vec<Step>, BackendError> {
+        if job.recipe.frontend.kind == FrontendKind::Dynamo {
+            return Ok(job.processes.iter().map(|process| dynamo_step(self, job, process)).collect());
+        }
+        // A mock engine stands for all nodes of its worker: its peers would have nothing to do.
+        Ok(job
+            .processes
+            .iter()
+            .filter(|process| process.is_leader())
+            .map(|process| own_step(job, process))
+            .collect())
+    }
+}
+
+fn dynamo_step(engine: &MockerEngine, job: &Job<'_>, process: &Process) -> Step {
+    let shape =
+        Shape { request_plane: true, templates: true, cuda_visible_devices: true, own: Environment::new() };
+    let mut env = environment::worker(job, process, shape);
+    environment::kvbm(job, process, &mut env);
+    let mut step = worker::step(job, process, dynamo_command(engine, job, process), env, false);
+    step.srun.extend(worker::srun_options(job, true));
+    step
+}
+
+fn dynamo_command(engine: &MockerEngine, job: &Job<'_>, process: &Process) -> Vec<String> {
+    let Process { role, index, node, .. } = process;
+    let output = format!("{node}_{role}_w{index}_profile_gpu{}", process.gpus.joined("-"));
+    let mut argv = profiling::prefix(job, *role, &output, false);
+    let mut add = |words: &[&str]| argv.extend(words.iter().map(|word| (*word).to_owned()));
+    add(&["python3", "-m", "dynamo.mocker", "--model-path", job.ctx.model.for_workers()]);
+    if *role != Role::Agg {
+        add(&["--disaggregation-mode", role.as_str()]);
+    }
+    if let Some(port) = process.ports.bootstrap {
+        add(&["--bootstrap-ports", &port.to_string()]);
+    }
+    add(&["--engine-type", &engine.engine_type, "--speedup-ratio", &python::float(engine.speedup_ratio)]);
+    add(&["--data-parallel-size", &engine.data_parallel_size.to_string()]);
+    add(&["--num-gpu-blocks-override", &engine.num_gpu_blocks.to_string()]);
+    add(&["--max-num-seqs", &engine.max_num_seqs.to_string()]);
+    add(&["--max-num-batched-tokens", &engine.max_num_batched_tokens.to_string()]);
+    if differs(engine.decode_speedup_ratio, 1.0) {
+        add(&["--decode-speedup-ratio", &python::float(engine.decode_speedup_ratio)]);
+    }
+    if let Some(size) = engine.block_size {
+        add(&["--block-size", &size.to_string()]);
+    }
+    if engine.num_workers > 1 {
+        add(&["--num-workers", &engine.num_workers.to_string()]);
+    }
+    if let Some(seconds) = engine.startup_time_s {
+        add(&["--startup-time", &python::float(seconds)]);
+    }
+    if let Some(bandwidth) = engine.kv_transfer_bandwidth_gb_s {
+        add(&["--kv-transfer-bandwidth", &python::float(bandwidth)]);
+    }
+    if let Some(dtype) = &engine.kv_cache_dtype {
+        add(&["--kv-cache-dtype", dtype]);
+    }
+    if !engine.enable_prefix_caching {
+        add(&["--no-enable-prefix-caching"]);
+    }
+    if !engine.enable_chunked_prefill {
+        add(&["--no-enable-chunked-prefill"]);
+    }
+    if let Some(mode) = &engine.preemption_mode {
+        add(&["--preemption-mode", mode]);
+    }
+    let given = worker::flags(job, *role);
+    if flags::lookup(given, "model-name").is_none() {
+        // Without it the model is called by its path, which no client asks for.
+        add(&["--model-name", &job.ctx.served_model_name]);
+    }
+    argv.extend(flags::engine(given, |_| true));
+    argv
+}
+
+fn own_step(job: &Job<'_>, process: &Process) -> Step {
+    let Process { role, node, .. } = process;
+    let ctx = job.ctx;
+    let text = |word: &str| word.to_owned();
+    let mut argv = vec![text(SELF_PROGRAM), text("mock"), text("engine")];
+    argv.extend([text("--host"), ctx.listen_address(node)]);
+    argv.extend([text("--port"), process.ports.http.unwrap_or_default().to_string()]);
+    argv.extend([text("--role"), role.to_string(), text("--model-path"), ctx.model.for_workers().to_owned()]);
+    argv.extend([text("--served-model-name"), ctx.served_model_name.clone()]);
+    if let Some(port) = process.ports.bootstrap {
+        argv.extend([text("--bootstrap-port"), port.to_string()]);
+    }
+    argv.extend([text("--gpus"), job.endpoint(process).total_gpus().max(1).to_string()]);
+    argv.extend(flags::engine(worker::flags(job, *role), |_| true));
+
+    let mut env = job.recipe.roles.get(*role).environment.clone();
+    env.extend(ctx.environment.clone());
+    env.insert(text("CUDA_VISIBLE_DEVICES"), process.gpus.joined(","));
+    let mut step = worker::step(job, process, argv, env, false);
+    // The program lies on the host, not in an engine's image.
+    step.container = None;
+    step.srun.extend(worker::srun_options(job, true));
+    step
+}
+
+fn differs(number: f64, default: f64) -> bool {
+    (number - default).abs() > f64::EPSILON
+}
