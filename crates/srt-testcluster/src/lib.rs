@@ -16,5 +16,5 @@ pub use crate::{
     cluster::{Cluster, State, Status, attach, default_dir, down, up},
     config::{Mode, Settings},
     packages::{PACKAGES, install, require},
-    shared::{Shared, shared},
+    shared::{Shared, own, shared},
 };

@@ -3,7 +3,10 @@
 use std::{
     fs,
     ops::Deref,
-    sync::{Arc, LazyLock, Weak},
+    sync::{
+        Arc, LazyLock, Weak,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -52,14 +55,23 @@ pub fn shared() -> Arc<Shared> {
     if let Some(cluster) = current.upgrade() {
         return cluster;
     }
+    let cluster = Arc::new(own(&Settings::default()));
+    *current = Arc::downgrade(&cluster);
+    cluster
+}
+
+/// A cluster of one's own, for a test that breaks it.
+///
+/// # Panics
+/// When it cannot be started, with the reason.
+#[track_caller]
+pub fn own(settings: &Settings) -> Shared {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
     end_abandoned();
-    let dir = base_folder().join(owner_name());
-    match up(&dir, &Settings::default()) {
-        Ok(cluster) => {
-            let cluster = Arc::new(Shared(cluster));
-            *current = Arc::downgrade(&cluster);
-            cluster
-        }
+    // A new folder each time: the cluster before may still be ending.
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    match up(&base_folder().join(format!("{}-{number}", owner_name())), settings) {
+        Ok(cluster) => Shared(cluster),
         Err(error) => panic!("the private Slurm cluster could not be started: {error:#}"),
     }
 }
@@ -73,9 +85,11 @@ fn owner_name() -> String {
 }
 
 fn is_abandoned(name: &str) -> bool {
-    let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-'));
-    let Some((pid, started)) = owner else { return false };
-    let (Ok(pid), Ok(started)) = (pid.parse::<u32>(), started.parse::<u64>()) else { return false };
+    let Some(owner) = name.strip_prefix(PREFIX) else { return false };
+    let mut parts = owner.split('-');
+    let pid = parts.next().and_then(|it| it.parse::<u32>().ok());
+    let started = parts.next().and_then(|it| it.parse::<u64>().ok());
+    let (Some(pid), Some(started)) = (pid, started) else { return false };
     start_time(pid) != Some(started)
 }
 
