@@ -30,6 +30,8 @@ pub(crate) enum Outcome {
     Cluster,
     /// Ended by a signal.
     Signalled(u8),
+    /// A stand-in that ends as its process would.
+    Process(u8),
 }
 
 /// An error whose exit code is known where it arises. Anything else is internal.
@@ -66,6 +68,7 @@ impl Outcome {
             Self::InvalidResult => 4,
             Self::Cluster => 5,
             Self::Signalled(signal) => 128 + signal,
+            Self::Process(code) => code,
         }
     }
 }

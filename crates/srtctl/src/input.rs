@@ -1,19 +1,19 @@
 //! Reads the recipe and the cluster file that a command names.
 
 use std::{
-    fs, io,
-    io::Read as _,
+    fs,
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
-use srt_schema::{LoadRequest, Loaded};
-use srt_yaml::{Severity, Source};
+use srt_schema::{LoadRequest, Loaded, PathKind};
+use srt_yaml::{Diagnostic, Source};
 
 use crate::{
     environment::{CLUSTER_FILE, Environment},
     exit::CommandError,
-    terminal,
+    site, terminal,
 };
 
 /// Where the cluster file is looked for, from the current folder.
@@ -64,15 +64,27 @@ impl RecipeArguments {
 impl Input {
     /// Prints what was found wrong or doubtful; an error among it ends the command.
     pub(crate) fn report(&self) -> Result<(), CommandError> {
-        let diagnostics = &self.loaded.diagnostics;
-        let sources: Vec<&Source> = [Some(&self.recipe), self.cluster.as_ref()].into_iter().flatten().collect();
-        terminal::print_diagnostics(&srt_yaml::render(diagnostics, &sources, terminal::stderr_has_colour()));
-        if self.has_errors() { Err(CommandError::Reported) } else { Ok(()) }
+        terminal::print_diagnostics(&self.loaded.diagnostics);
+        if self.loaded.has_errors() { Err(CommandError::Reported) } else { Ok(()) }
     }
 
-    /// Whether nothing may be started.
-    pub(crate) fn has_errors(&self) -> bool {
-        self.loaded.diagnostics.iter().any(|it| it.severity == Severity::Error)
+    /// Adds what is missing on this file system: models and container images that the recipe names.
+    pub(crate) fn check_paths(&mut self, environment: &Environment) {
+        let checks = self.loaded.variants.iter().flat_map(srt_schema::path_checks);
+        let missing = checks.filter(|check| {
+            let path = site::path(&check.path, environment);
+            match check.kind {
+                PathKind::Directory => !path.is_dir(),
+                PathKind::File => !path.is_file(),
+            }
+        });
+        let mut found: Vec<Diagnostic> = Vec::new();
+        for check in missing {
+            if !found.contains(&check.missing) {
+                found.push(check.missing);
+            }
+        }
+        self.loaded.diagnostics.extend(found);
     }
 }
 
@@ -89,39 +101,34 @@ fn split_selector(argument: &str) -> (&str, Option<&str>) {
 
 fn read_recipe(path: &str) -> anyhow::Result<Source> {
     if path == "-" || path == "/dev/stdin" {
-        let mut text = String::new();
-        io::stdin().read_to_string(&mut text).context("failed to read the recipe from standard input")?;
-        return Ok(Source { path: "<stdin>".to_owned(), text });
+        let mut bytes = Vec::new();
+        io::stdin().read_to_end(&mut bytes).context("failed to read the recipe from standard input")?;
+        return decode("<stdin>", bytes);
     }
-    read_text(Path::new(path)).map_err(|error| {
-        CommandError::BadInput(format!("failed to read the recipe `{path}`: {error}")).into()
-    })
+    match fs::read(path) {
+        Ok(bytes) => decode(path, bytes),
+        Err(error) => {
+            Err(CommandError::BadInput(format!("failed to read the recipe `{path}`: {error}")).into())
+        }
+    }
 }
 
-fn read_text(path: &Path) -> Result<Source, String> {
-    let bytes = fs::read(path).map_err(|error| error.to_string())?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|&&it| it == b'\n').count();
-        format!("line {line} holds bytes that are not UTF-8; save the file as UTF-8")
-    })?;
-    Ok(Source { path: path.to_string_lossy().into_owned(), text })
+fn decode(path: &str, bytes: Vec<u8>) -> anyhow::Result<Source> {
+    Source::from_bytes(path.to_owned(), bytes).map_err(|diagnostic| {
+        terminal::print_diagnostics(&[*diagnostic]);
+        CommandError::Reported.into()
+    })
 }
 
 /// Finds and reads the cluster file: the one that the environment names, else the first that exists.
 fn read_cluster_file(environment: &Environment) -> anyhow::Result<Option<Source>> {
-    let path: Option<PathBuf> = match environment.get(CLUSTER_FILE) {
-        Some(named) => Some(PathBuf::from(named)),
-        None => CLUSTER_FILE_PLACES.iter().map(PathBuf::from).find(|place| place.is_file()),
-    };
-    let Some(path) = path else { return Ok(None) };
-    match read_text(&path) {
-        Ok(source) => Ok(Some(source)),
+    let named = environment.get(CLUSTER_FILE).map(PathBuf::from);
+    let found = || CLUSTER_FILE_PLACES.iter().map(PathBuf::from).find(|place| place.is_file());
+    let Some(path) = named.clone().or_else(found) else { return Ok(None) };
+    match fs::read(&path) {
+        Ok(bytes) => decode(&path.to_string_lossy(), bytes).map(Some),
         Err(error) => {
-            let hint = if environment.get(CLUSTER_FILE).is_some() {
-                format!("; {CLUSTER_FILE} names it: correct or unset the variable")
-            } else {
-                String::new()
-            };
+            let hint = if named.is_some() { format!("; `{CLUSTER_FILE}` names it") } else { String::new() };
             let text = format!("failed to read the cluster file `{}`: {error}{hint}", path.display());
             Err(CommandError::BadInput(text).into())
         }

@@ -8,14 +8,20 @@ mod commands;
 mod environment;
 mod exit;
 mod input;
+mod local_run;
+mod signals;
 mod site;
 mod terminal;
+mod watch;
 
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
 use clap::Parser as _;
 
 use crate::{commands::Command, environment::Environment, exit::Outcome};
+
+/// The subcommand with which this program starts itself beside a process; never typed by a person.
+const KEEPER: &str = "keeper";
 
 /// Run LLM inference benchmarks on Slurm clusters, or on this machine
 #[derive(clap::Parser)]
@@ -26,6 +32,11 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    // A keeper stands beside every process of a local run: it must be quick, and be alone on its thread.
+    let mut raw = env::args_os().skip(1);
+    if raw.next().is_some_and(|it| it == KEEPER) {
+        return srt_run::keeper::main(&raw.collect::<Vec<_>>());
+    }
     let arguments = Arguments::parse();
     let environment = Environment::read();
     terminal::init_tracing(&environment);

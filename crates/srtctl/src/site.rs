@@ -3,42 +3,46 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Zoned;
-use srt_context::Surroundings;
+use srt_context::{JobId, Surroundings};
 use srt_schema::cluster::ClusterConfig;
 
 use crate::environment::Environment;
 
-/// Folder of the runs where nothing else is said.
-pub(crate) const DEFAULT_OUTPUT_DIR: &str = "outputs";
-
-/// The surroundings of a run in `run_dir`.
-pub(crate) fn surroundings(environment: &Environment, run_dir: &Path, local: bool) -> Surroundings {
+/// The surroundings of everything before a run has a folder.
+pub(crate) fn surroundings(environment: &Environment, local: bool) -> Surroundings {
     Surroundings {
         variables: environment.variables.clone(),
         home: environment.get("HOME").map(str::to_owned),
         current_dir: environment.current_dir.to_string_lossy().into_owned(),
-        run_dir: environment.current_dir.join(run_dir).to_string_lossy().into_owned(),
+        run_dir: String::new(),
         local,
     }
 }
 
-/// A name for a local run: sortable, and unique on this machine.
-pub(crate) fn local_job_id(now: &Zoned) -> String {
-    format!("local-{}-{}", now.strftime("%Y%m%d-%H%M%S"), std::process::id())
-}
-
-/// Folder that holds the run directories: the one asked for, else the cluster's, else `outputs` under the cluster's
-/// root or the current folder.
-pub(crate) fn output_base(
+/// The surroundings of one job: `asked` is the folder of run directories that the command line names.
+pub(crate) fn surroundings_of_job(
+    general: &Surroundings,
     asked: Option<&Path>,
     cluster: &ClusterConfig,
-    environment: &Environment,
-) -> PathBuf {
-    let chosen = match (asked, &cluster.output_dir, &cluster.srtctl_root) {
-        (Some(folder), _, _) => folder.to_owned(),
-        (None, Some(folder), _) => PathBuf::from(folder),
-        (None, None, Some(root)) => Path::new(root).join(DEFAULT_OUTPUT_DIR),
-        (None, None, None) => PathBuf::from(DEFAULT_OUTPUT_DIR),
-    };
-    environment.current_dir.join(chosen)
+    job_id: &JobId,
+) -> Surroundings {
+    let asked = asked.map(Path::to_string_lossy);
+    let base = srt_context::output_base(asked.as_deref(), cluster, general);
+    Surroundings { run_dir: srt_context::run_dir(&base, job_id), ..general.clone() }
+}
+
+/// A path of a recipe, as it is on this machine.
+pub(crate) fn path(written: &str, environment: &Environment) -> PathBuf {
+    srt_context::resolve(written, &surroundings(environment, false)).into()
+}
+
+/// A name for a local run: sortable, and unique on this machine.
+pub(crate) fn local_job_id(now: &Zoned, suffix: Option<&str>) -> JobId {
+    let mut text = format!("local-{}-{}", now.strftime("%Y%m%d-%H%M%S"), std::process::id());
+    for part in suffix {
+        let safe = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+        text.push('-');
+        text.extend(part.chars().map(safe));
+    }
+    JobId::new(&text).expect("made of letters, digits, `-`, and `_`")
 }

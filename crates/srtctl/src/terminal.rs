@@ -2,8 +2,9 @@
 
 use std::io::{self, IsTerminal as _};
 
-use anstream::{ColorChoice, eprint, eprintln};
+use anstream::{ColorChoice, eprintln};
 use anstyle::{AnsiColor, Style};
+use srt_yaml::Diagnostic;
 
 use crate::{
     environment::{Environment, LOG_FILTER},
@@ -20,14 +21,13 @@ pub(crate) fn print_error(error: &anyhow::Error) {
     eprintln!("{ERROR}error{ERROR:#}: {error:#}");
 }
 
-/// Prints rendered diagnostics.
-pub(crate) fn print_diagnostics(text: &str) {
-    eprint!("{text}");
-}
-
-/// Whether stderr takes colour: a terminal, and no `NO_COLOR`.
-pub(crate) fn stderr_has_colour() -> bool {
-    anstream::AutoStream::choice(&io::stderr()) != ColorChoice::Never
+/// Prints diagnostics, errors last, so that they are the lines a person still sees.
+pub(crate) fn print_diagnostics(diagnostics: &[Diagnostic]) {
+    let colour = anstream::AutoStream::choice(&io::stderr()) != ColorChoice::Never;
+    let (errors, rest): (Vec<_>, Vec<_>) = diagnostics.iter().partition(|it| it.is_error());
+    for diagnostic in rest.into_iter().chain(errors) {
+        eprintln!("{}\n", diagnostic.render(colour));
+    }
 }
 
 /// Whether a person watches stderr.
@@ -40,4 +40,14 @@ pub(crate) fn init_tracing(environment: &Environment) {
     let Some(filter) = environment.get(LOG_FILTER) else { return };
     let filter = tracing_subscriber::EnvFilter::builder().parse_lossy(filter);
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+}
+
+/// Prints a line of data, or of a report, to stdout.
+pub(crate) fn print_line(line: &str) {
+    anstream::println!("{line}");
+}
+
+/// Prints a line for a person to stderr.
+pub(crate) fn note(line: &str) {
+    eprintln!("{line}");
 }

@@ -51,8 +51,11 @@ fn parse_node(text: &str) -> Result<Node, String> {
 }
 
 pub(crate) fn run(arguments: &DryRunArguments, environment: &Environment) -> anyhow::Result<Outcome> {
-    let input = arguments.recipe.read(environment)?;
-    if arguments.json && input.has_errors() {
+    let mut input = arguments.recipe.read(environment)?;
+    if !arguments.no_preflight && !arguments.local {
+        input.check_paths(environment);
+    }
+    if arguments.json && input.loaded.has_errors() {
         return print_json_diagnostics(&input);
     }
     if !arguments.json {
@@ -74,9 +77,9 @@ fn plan_variants<'a>(
     environment: &Environment,
 ) -> anyhow::Result<Vec<PlannedVariant<'a>>> {
     let cluster = &input.loaded.cluster;
-    let base = site::output_base(arguments.output.as_deref(), cluster, environment);
-    let run_dir = base.join(arguments.job_id.as_str());
-    let surroundings = site::surroundings(environment, &run_dir, arguments.local);
+    let general = site::surroundings(environment, arguments.local);
+    let asked = arguments.output.as_deref();
+    let surroundings = site::surroundings_of_job(&general, asked, cluster, &arguments.job_id);
     let variants = input.loaded.variants.iter();
     variants
         .map(|variant| {
@@ -110,7 +113,7 @@ pub(crate) fn plan_variant(
 }
 
 fn print_json_diagnostics(input: &Input) -> anyhow::Result<Outcome> {
-    let document = serde_json::json!({ "diagnostics": srt_yaml::to_json(&input.loaded.diagnostics) });
+    let document = serde_json::json!({ "diagnostics": input.loaded.diagnostics });
     println!("{}", serde_json::to_string_pretty(&document).context("failed to write diagnostics")?);
     Ok(Outcome::BadInput)
 }

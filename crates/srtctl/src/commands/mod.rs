@@ -4,7 +4,6 @@ mod apply;
 mod bench;
 mod completions;
 mod dry_run;
-mod keeper;
 mod mock;
 mod rollup;
 
@@ -27,9 +26,6 @@ pub(crate) enum Command {
     Mock(mock::MockCommand),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArguments),
-    /// Keep one process of a local run, and end it with the run
-    #[command(hide = true)]
-    Keeper(keeper::KeeperArguments),
 }
 
 /// Runs one subcommand.
@@ -41,6 +37,5 @@ pub(crate) fn run(command: Command, environment: &Environment) -> anyhow::Result
         Command::Bench(command) => bench::run(command),
         Command::Mock(command) => mock::run(command),
         Command::Completions(arguments) => completions::run(&arguments),
-        Command::Keeper(arguments) => keeper::run(arguments),
     }
 }
