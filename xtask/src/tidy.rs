@@ -23,6 +23,7 @@ const LAYERS: &[(&str, (u8, u8))] = &[
     ("srt-plan", (2, 2)),
     ("srt-report", (2, 3)),
     ("srt-http", (3, 0)),
+    ("srt-testcluster", (3, 0)),
     ("srt-health", (3, 1)),
     ("srt-loadgen", (3, 1)),
     ("srt-mocker", (3, 1)),
@@ -85,7 +86,8 @@ fn check_dependencies(dependencies: &[Dependency]) -> Vec<String> {
     let mut findings = Vec::new();
     for Dependency { crate_name, name, dev } in dependencies {
         let Some(&layer) = layers.get(crate_name.as_str()) else {
-            findings.push(format!("crate `{crate_name}` has no layer: add it to LAYERS in xtask/src/tidy.rs"));
+            findings
+                .push(format!("crate `{crate_name}` has no layer: add it to LAYERS in xtask/src/tidy.rs"));
             continue;
         };
         if *dev {
@@ -97,7 +99,9 @@ fn check_dependencies(dependencies: &[Dependency]) -> Vec<String> {
         if layer.0 < 3 && EFFECT_LIBRARIES.contains(&name.as_str()) {
             findings.push(format!("`{crate_name}` is below layer 3 and uses the effect library `{name}`"));
         }
-        if let Some((_, user)) = SOLE_USERS.iter().find(|(library, user)| library == name && user != crate_name) {
+        if let Some((_, user)) =
+            SOLE_USERS.iter().find(|(library, user)| library == name && user != crate_name)
+        {
             findings.push(format!("`{crate_name}` uses `{name}`, which only `{user}` may use"));
         }
     }
@@ -142,7 +146,8 @@ fn check_sources(shell: &Shell) -> anyhow::Result<Vec<String>> {
     let listed = cmd!(shell, "git ls-files --cached --others --exclude-standard -- *.rs").quiet().read()?;
     let mut findings = Vec::new();
     for path in listed.lines().filter(|path| Path::new(path).exists()) {
-        let text = fs::read_to_string(root().join(path)).with_context(|| format!("failed to read `{path}`"))?;
+        let text =
+            fs::read_to_string(root().join(path)).with_context(|| format!("failed to read `{path}`"))?;
         findings.extend(check_source(path, &text));
     }
     Ok(findings)

@@ -1,0 +1,1 @@
+//! `srtctl dry-run`: plans of the example recipes, as snapshots.
