@@ -164,7 +164,7 @@ mod tests {
             "--segment=2",
             "/usr/bin/sbatch: unrecognized option '--segment=2'",
             &expect![
-                "sbatch does not know `--segment=2`: unrecognized option '--segment=2'; set `use_segment_sbatch_directive: false` in srtslurm.yaml"
+                "sbatch does not take `--segment=2`: unrecognized option '--segment=2'; set `use_segment_sbatch_directive: false` in srtslurm.yaml"
             ],
         );
         check(
@@ -172,7 +172,7 @@ mod tests {
             "--exclusive=topo",
             "sbatch: error: Invalid --exclusive specification",
             &expect![
-                "sbatch does not know `--exclusive=topo`: Invalid --exclusive specification; set `use_exclusive_sbatch_directive: false` in srtslurm.yaml"
+                "sbatch does not take `--exclusive=topo`: Invalid --exclusive specification; set `use_exclusive_sbatch_directive: false` in srtslurm.yaml"
             ],
         );
         check(
@@ -180,7 +180,7 @@ mod tests {
             "--no-container-mount-home",
             "srun: unrecognized option '--no-container-mount-home'",
             &expect![
-                "srun does not know `--no-container-mount-home`: unrecognized option '--no-container-mount-home'; install pyxis, or set `container_runtime: none` in srtslurm.yaml to run on the host"
+                "srun does not take `--no-container-mount-home`: unrecognized option '--no-container-mount-home'; install pyxis, or set `container_runtime: none` in srtslurm.yaml to run on the host"
             ],
         );
         check(
@@ -188,7 +188,7 @@ mod tests {
             "--foo",
             "srun: unrecognized option '--foo'",
             &expect![
-                "srun does not know `--foo`: unrecognized option '--foo'; change it in the recipe's `srun_options`"
+                "srun does not take `--foo`: unrecognized option '--foo'; change it in the recipe's `srun_options`"
             ],
         );
     }

@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn what_is_no_host_list_is_refused() {
         for (text, expected) in [
-            ("", expect!["`` is not a host list: a name is missing between commas"]),
+            ("", expect!["`` is not a host list: it is empty"]),
             ("a,,b", expect!["`a,,b` is not a host list: a name is missing between commas"]),
             ("node[1-", expect!["`node[1-` is not a host list: a bracket is not closed"]),
             ("node[1]]", expect!["`node[1]]` is not a host list: a closing bracket without an opening one"]),

@@ -12,6 +12,8 @@ use crate::hostlist::{self, HostlistError};
 pub struct JobEnvironment {
     /// The job.
     pub job_id: JobId,
+    /// The jobs under whose numbers Slurm counts its steps: itself, or each component of a heterogeneous job.
+    pub component_ids: Vec<JobId>,
     /// Its nodes in Slurm's order; of a heterogeneous job, those of all components in order.
     pub nodes: Vec<NodeName>,
     /// Sizes of the components of a heterogeneous job.
@@ -22,8 +24,11 @@ pub struct JobEnvironment {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JobEnvironmentError {
     /// There is no job.
-    #[error("`SLURM_JOB_ID` is not set: this must run in a job")]
-    NoJob,
+    #[error("`{variable}` is not set: this must run in a job")]
+    NoJob {
+        /// The variable.
+        variable: &'static str,
+    },
     /// The job's number is none.
     #[error("`{variable}` is not a job: {value}")]
     JobId {
@@ -62,28 +67,33 @@ impl JobEnvironment {
     /// # Errors
     /// When they do not describe a job, or one of a form that this program does not run.
     pub fn read(variables: &BTreeMap<String, String>) -> Result<Self, JobEnvironmentError> {
-        let job_id = read_job_id(variables)?;
+        let job_id = read_job_id(variables, &["SLURM_JOB_ID", "SLURM_JOBID"])?;
         let components = variables.get("SLURM_HET_SIZE").and_then(|text| text.parse().ok()).unwrap_or(1);
         match components {
             0 | 1 => {
                 let nodes = read_nodes(variables, &["SLURM_JOB_NODELIST", "SLURM_NODELIST"], &job_id)?;
-                Ok(Self { job_id, nodes, het: None })
+                Ok(Self { component_ids: vec![job_id.clone()], job_id, nodes, het: None })
             }
             2 => {
                 let prefill = read_nodes(variables, &["SLURM_JOB_NODELIST_HET_GROUP_0"], &job_id)?;
                 let decode = read_nodes(variables, &["SLURM_JOB_NODELIST_HET_GROUP_1"], &job_id)?;
-                let het = HetGroups { prefill_nodes: prefill.len(), decode_nodes: decode.len() };
-                Ok(Self { job_id, nodes: [prefill, decode].concat(), het: Some(het) })
+                let het = Some(HetGroups { prefill_nodes: prefill.len(), decode_nodes: decode.len() });
+                let component = |name| read_job_id(variables, &[name]);
+                let component_ids =
+                    vec![component("SLURM_JOB_ID_HET_GROUP_0")?, component("SLURM_JOB_ID_HET_GROUP_1")?];
+                Ok(Self { job_id, component_ids, nodes: [prefill, decode].concat(), het })
             }
             components => Err(JobEnvironmentError::Components { components }),
         }
     }
 }
 
-fn read_job_id(variables: &BTreeMap<String, String>) -> Result<JobId, JobEnvironmentError> {
-    let found =
-        ["SLURM_JOB_ID", "SLURM_JOBID"].into_iter().find_map(|name| Some((name, set(variables, name)?)));
-    let (variable, value) = found.ok_or(JobEnvironmentError::NoJob)?;
+fn read_job_id(
+    variables: &BTreeMap<String, String>,
+    names: &[&'static str],
+) -> Result<JobId, JobEnvironmentError> {
+    let found = names.iter().find_map(|name| Some((*name, set(variables, name)?)));
+    let (variable, value) = found.ok_or(JobEnvironmentError::NoJob { variable: names[0] })?;
     JobId::new(value).ok_or_else(|| JobEnvironmentError::JobId { variable, value: value.to_owned() })
 }
 
@@ -116,11 +126,12 @@ mod tests {
         let pairs = variables.lines().filter_map(|line| line.trim().split_once('='));
         let variables = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let found = match JobEnvironment::read(&variables) {
-            Ok(JobEnvironment { job_id, nodes, het }) => {
+            Ok(JobEnvironment { job_id, component_ids, nodes, het }) => {
                 let names: Vec<&str> = nodes.iter().map(NodeName::as_str).collect();
                 let het =
                     het.map(|it| format!(" = {} prefill + {} decode", it.prefill_nodes, it.decode_nodes));
-                format!("job {job_id} on {}{}", names.join(" "), het.unwrap_or_default())
+                let ids: Vec<&str> = component_ids.iter().map(JobId::as_str).collect();
+                format!("job {job_id} ({}) on {}{}", ids.join(" "), names.join(" "), het.unwrap_or_default())
             }
             Err(error) => error.to_string(),
         };
@@ -129,15 +140,16 @@ mod tests {
 
     #[test]
     fn a_job_is_read() {
-        check("SLURM_JOB_ID=7\nSLURM_JOB_NODELIST=node[2-3]", &expect!["job 7 on node2 node3"]);
-        check("SLURM_JOBID=7\nSLURM_NODELIST=node2\nSLURM_HET_SIZE=x", &expect!["job 7 on node2"]);
+        check("SLURM_JOB_ID=7\nSLURM_JOB_NODELIST=node[2-3]", &expect!["job 7 (7) on node2 node3"]);
+        check("SLURM_JOBID=7\nSLURM_NODELIST=node2\nSLURM_HET_SIZE=x", &expect!["job 7 (7) on node2"]);
     }
 
     #[test]
     fn components_come_in_order() {
         check(
-            "SLURM_JOB_ID=7\nSLURM_HET_SIZE=2\nSLURM_JOB_NODELIST_HET_GROUP_0=b1\nSLURM_JOB_NODELIST_HET_GROUP_1=a[1-2]",
-            &expect!["job 7 on b1 a1 a2 = 1 prefill + 2 decode"],
+            "SLURM_JOB_ID=7\nSLURM_HET_SIZE=2\nSLURM_JOB_ID_HET_GROUP_0=7\nSLURM_JOB_ID_HET_GROUP_1=8\n\
+             SLURM_JOB_NODELIST_HET_GROUP_0=b1\nSLURM_JOB_NODELIST_HET_GROUP_1=a[1-2]",
+            &expect!["job 7 (7 8) on b1 a1 a2 = 1 prefill + 2 decode"],
         );
     }
 

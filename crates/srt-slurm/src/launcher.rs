@@ -81,6 +81,7 @@ impl SrunLauncher {
         Ok(Box::new(SrunStep {
             slurm: self.slurm.clone(),
             job_id: self.job.job_id.clone(),
+            component_ids: self.job.component_ids.clone(),
             name: step.id.to_string(),
             log: log_file,
             said,
@@ -139,6 +140,7 @@ async fn check_free(address: IpAddr, ports: &[u16]) -> Result<(), StartError> {
 struct SrunStep {
     slurm: Slurm,
     job_id: JobId,
+    component_ids: Vec<JobId>,
     /// Unique among the job's steps.
     name: String,
     log: File,
@@ -153,7 +155,8 @@ struct SrunStep {
 impl SrunStep {
     /// The `job.step` of the step, once Slurm has created it.
     async fn step_ids(&self) -> Result<Vec<String>, SlurmError> {
-        let job = format!("--jobs={}", self.job_id);
+        let ids = self.component_ids.iter().map(JobId::as_str).collect::<Vec<_>>();
+        let job = format!("--jobs={}", ids.join(","));
         let argv = words(&["squeue", "--steps", "--noheader", &job, "--format=%i|%j"]);
         Ok(ids_of(&self.slurm.run(&argv).await?, &self.name))
     }
@@ -284,7 +287,7 @@ fn ids_of(text: &str, name: &str) -> Vec<String> {
     lines.filter(|(id, found)| *found == name && is_step_id(id)).map(|(id, _)| id.to_owned()).collect()
 }
 
-/// `7.0`, or `7+1.0` in a heterogeneous job; not `7.batch`.
+/// `7.0`, or `7+1.0` as some versions write it in a heterogeneous job; not `7.batch`.
 fn is_step_id(id: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     id.split_once('.').is_some_and(|(job, step)| job.split('+').all(digits) && digits(step))

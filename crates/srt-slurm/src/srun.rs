@@ -13,6 +13,8 @@ use srt_topology::NodeName;
 pub struct JobContext {
     /// The job.
     pub job_id: JobId,
+    /// The jobs under whose numbers Slurm counts its steps; see [`JobEnvironment`](crate::JobEnvironment).
+    pub component_ids: Vec<JobId>,
     /// Addresses of its nodes.
     pub addresses: BTreeMap<NodeName, std::net::IpAddr>,
     /// Path of this program on the nodes.
@@ -173,6 +175,7 @@ mod tests {
     fn job() -> JobContext {
         JobContext {
             job_id: JobId::new("7").unwrap(),
+            component_ids: Vec::new(),
             addresses: BTreeMap::new(),
             srtctl: "/opt/srtctl".into(),
             working_dir: "/run".into(),

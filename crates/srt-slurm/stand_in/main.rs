@@ -27,8 +27,10 @@ fn orchestrate(arguments: &[String]) {
     let node: srt_topology::NodeName = node.parse().expect("a node's name");
     let log = Utf8PathBuf::from(log);
     let program = std::env::current_exe().expect("this program has a path");
+    let job_id = JobId::new(job).expect("a job");
     let job = JobContext {
-        job_id: JobId::new(job).expect("a job"),
+        component_ids: vec![job_id.clone()],
+        job_id,
         addresses: BTreeMap::from([(node.clone(), std::net::Ipv4Addr::LOCALHOST.into())]),
         srtctl: program.try_into().expect("the path is text"),
         working_dir: "/tmp".into(),

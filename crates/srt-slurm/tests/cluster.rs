@@ -64,12 +64,13 @@ impl Lab {
         let id = self.slurm.submit(&submission).await.unwrap();
         let report = self.until(&id, |state| *state == JobState::Running).await;
         let nodes = hostlist::expand(&report.nodes.unwrap()).unwrap();
-        let environment = JobEnvironment { job_id: id, nodes, het: None };
+        let environment = JobEnvironment { job_id: id.clone(), component_ids: vec![id], nodes, het: None };
         let allocation = self.slurm.allocation(&environment, None).await.unwrap();
         Job {
             lab: self,
             context: JobContext {
                 job_id: environment.job_id,
+                component_ids: environment.component_ids,
                 addresses: allocation.nodes.iter().map(|it| (it.name.clone(), it.address)).collect(),
                 srtctl: STAND_IN.into(),
                 working_dir: self.path(""),
@@ -135,6 +136,12 @@ impl Job<'_> {
         let end = within(running.wait()).await;
         within(running.gone()).await;
         format!("{}[{end}]", self.text(step))
+    }
+
+    /// Without what differs from run to run.
+    fn neutral(&self, text: &str) -> String {
+        let id = format!("StepId={}.", self.context.job_id);
+        text.replace(self.nodes[0].as_str(), "NODE").replace(&id, "StepId=JOB.")
     }
 
     fn text(&self, step: &Step) -> String {
@@ -219,10 +226,10 @@ async fn the_environment_of_the_login_shell_stays_there() {
     lab.until(&id, |state| state.phase() == Phase::Finished).await;
     check(
         &fs::read_to_string(lab.path("job.log")).unwrap(),
-        &expect![[r#"
+        &expect![[r"
         [] [passes]
         []
-    "#]],
+    "]],
     );
 }
 
@@ -237,27 +244,27 @@ async fn what_slurm_refuses_is_said_in_its_words_with_the_setting() {
     };
     check(
         &refused("#SBATCH --gpus-per-node=9").await,
-        &expect![[r#"
+        &expect![[r"
         Slurm refused the job: allocation failure: Requested node configuration is not available (no set of nodes fits: compare `resources.gpus_per_node` and the number of nodes with what `sinfo -N -o '%N %G'` shows)
-        Slurm refused the job: Batch job submission failed: Requested node configuration is not available (no set of nodes fits: compare `resources.gpus_per_node` and the number of nodes with what `sinfo -N -o '%N %G'` shows)"#]],
+        Slurm refused the job: Batch job submission failed: Requested node configuration is not available (no set of nodes fits: compare `resources.gpus_per_node` and the number of nodes with what `sinfo -N -o '%N %G'` shows)"]],
     );
     check(
         &refused("#SBATCH --gres=foo:1").await,
-        &expect![[r#"
+        &expect![[r"
         Slurm refused the job: Invalid generic resource (gres) specification (this cluster has no such GPUs: set `use_gpus_per_node_directive: false` in srtslurm.yaml, or name what it has in the recipe's `sbatch_directives.gres`)
-        Slurm refused the job: Invalid generic resource (gres) specification (this cluster has no such GPUs: set `use_gpus_per_node_directive: false` in srtslurm.yaml, or name what it has in the recipe's `sbatch_directives.gres`)"#]],
+        Slurm refused the job: Invalid generic resource (gres) specification (this cluster has no such GPUs: set `use_gpus_per_node_directive: false` in srtslurm.yaml, or name what it has in the recipe's `sbatch_directives.gres`)"]],
     );
     check(
         &refused("#SBATCH --partition=nosuch").await,
-        &expect![[r#"
+        &expect![[r"
         Slurm refused the job: invalid partition specified: nosuch; allocation failure: Invalid partition name specified (set `default_partition` in srtslurm.yaml, or `slurm.partition` in the recipe)
-        Slurm refused the job: invalid partition specified: nosuch; Batch job submission failed: Invalid partition name specified (set `default_partition` in srtslurm.yaml, or `slurm.partition` in the recipe)"#]],
+        Slurm refused the job: invalid partition specified: nosuch; Batch job submission failed: Invalid partition name specified (set `default_partition` in srtslurm.yaml, or `slurm.partition` in the recipe)"]],
     );
     check(
         &refused("#SBATCH --segment=2").await,
-        &expect![[r#"
+        &expect![[r"
         Slurm refused the job: unrecognized option '--segment=2' (set `use_segment_sbatch_directive: false` in srtslurm.yaml)
-        Slurm refused the job: unrecognized option '--segment=2' (set `use_segment_sbatch_directive: false` in srtslurm.yaml)"#]],
+        Slurm refused the job: unrecognized option '--segment=2' (set `use_segment_sbatch_directive: false` in srtslurm.yaml)"]],
     );
     let accepted = lab.slurm.try_submit(&lab.script("ok.sh", "#SBATCH --nodes=4", "true")).await.unwrap();
     assert!(accepted.contains("on nodes node[1-4] in partition batch"), "{accepted}");
@@ -278,16 +285,16 @@ async fn options_that_this_slurm_lacks_are_found_before_submission() {
     check(&unknown(Tool::Srun, &["--open-mode=append", "--cpu-bind=verbose,none"]).await, &expect![""]);
     check(
         &unknown(Tool::Sbatch, &["--nodes=2", "--segment=2", "--exclusive=topo", "--time=soon"]).await,
-        &expect![[r#"
+        &expect![[r"
         sbatch does not take `--segment=2`: unrecognized option '--segment=2'; set `use_segment_sbatch_directive: false` in srtslurm.yaml
         sbatch does not take `--exclusive=topo`: Invalid --exclusive specification; set `use_exclusive_sbatch_directive: false` in srtslurm.yaml
-        sbatch does not take `--time=soon`: Invalid --time specification; change it in the recipe's `sbatch_directives`"#]],
+        sbatch does not take `--time=soon`: Invalid --time specification; change it in the recipe's `sbatch_directives`"]],
     );
     check(
         &unknown(Tool::Srun, &["--overlap", "--container-image=x", "--no-container-mount-home"]).await,
-        &expect![[r#"
+        &expect![[r"
         srun does not take `--container-image=x`: unrecognized option '--container-image=x'; install pyxis, or set `container_runtime: none` in srtslurm.yaml to run on the host
-        srun does not take `--no-container-mount-home`: unrecognized option '--no-container-mount-home'; install pyxis, or set `container_runtime: none` in srtslurm.yaml to run on the host"#]],
+        srun does not take `--no-container-mount-home`: unrecognized option '--no-container-mount-home'; install pyxis, or set `container_runtime: none` in srtslurm.yaml to run on the host"]],
     );
 }
 
@@ -295,8 +302,12 @@ async fn options_that_this_slurm_lacks_are_found_before_submission() {
 async fn addresses_come_from_slurm_and_an_interface_must_have_one() {
     let lab = Lab::new();
     let job = lab.hold("#SBATCH --nodes=2").await;
-    let environment =
-        JobEnvironment { job_id: job.context.job_id.clone(), nodes: job.nodes.clone(), het: None };
+    let environment = JobEnvironment {
+        job_id: job.context.job_id.clone(),
+        component_ids: Vec::new(),
+        nodes: job.nodes.clone(),
+        het: None,
+    };
     for (name, address) in &job.context.addresses {
         let text = lab.cluster.run(&["scontrol", "show", "node", name.as_str()]).unwrap();
         assert!(text.contains(&format!("NodeAddr={address} ")), "{address}: {text}");
@@ -319,27 +330,26 @@ async fn a_step_ends_as_its_task_does() {
     let job = lab.hold("#SBATCH --nodes=2").await;
     check(
         &job.run(&job.step("fine", "echo out; echo err >&2")).await,
-        &expect![[r#"
+        &expect![[r"
         out
         err
-        [exited with code 0]"#]],
+        [exited with code 0]"]],
     );
-    let failing = job.run(&job.step("failing", "echo out; exit 7")).await;
     check(
-        &failing.replace(job.nodes[0].as_str(), "NODE"),
-        &expect![[r#"
+        &job.neutral(&job.run(&job.step("failing", "echo out; exit 7")).await),
+        &expect![[r"
         out
         srun: error: NODE: task 0: Exited with exit code 7
-        srun: launch/slurm: _step_signal: Terminating StepId=1.1
-        [exited with code 7]"#]],
+        srun: launch/slurm: _step_signal: Terminating StepId=JOB.1
+        [exited with code 7]"]],
     );
     check(
-        &job.run(&job.step("killed", "kill -9 $$")).await.replace(job.nodes[0].as_str(), "NODE"),
-        &expect![[r#"
+        &job.neutral(&job.run(&job.step("killed", "kill -9 $$")).await),
+        &expect![[r"
         srun: error: NODE: task 0: Killed
-        srun: launch/slurm: _step_signal: Terminating StepId=1.2
-        srun: Force Terminated StepId=1.2
-        [was killed by SIGKILL]"#]],
+        srun: launch/slurm: _step_signal: Terminating StepId=JOB.2
+        srun: Force Terminated StepId=JOB.2
+        [was killed by SIGKILL]"]],
     );
     let missing =
         Step { argv: vec!["/no/such/program".to_owned()], wrapped: false, ..job.step("missing", "") };
@@ -469,6 +479,7 @@ async fn steps_find_their_component_of_a_heterogeneous_job() {
         lab: &lab,
         context: JobContext {
             job_id: id,
+            component_ids: environment.component_ids,
             addresses: allocation.nodes.iter().map(|it| (it.name.clone(), it.address)).collect(),
             srtctl: STAND_IN.into(),
             working_dir: lab.path(""),
