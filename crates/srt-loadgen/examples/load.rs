@@ -36,11 +36,11 @@ fn main() -> ExitCode {
         thresholds: Thresholds::DEFAULT,
         threads: None,
     };
-    let mut show = |event: ProgressEvent| match event {
+    let show = |event: ProgressEvent| match event {
         ProgressEvent::PointFinished(summary) => print!("{}", summary.console_block()),
         other => eprintln!("{}", serde_json::to_string(&other).expect("events can be written as JSON")),
     };
-    match srt_loadgen::run(&config, &mut show, &CancellationToken::new()) {
+    match srt_loadgen::run(&config, show, &CancellationToken::new()) {
         Ok(outcome) if outcome.verdict.is_valid() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(2),
         Err(error) => {

@@ -107,9 +107,10 @@ enum PointError {
 /// run; the results before it stay.
 pub fn run(
     config: &BenchConfig,
-    progress: &mut dyn FnMut(ProgressEvent),
+    mut progress: impl FnMut(ProgressEvent),
     cancel: &CancellationToken,
 ) -> Result<BenchOutcome, BenchError> {
+    let progress: &mut dyn FnMut(ProgressEvent) = &mut progress;
     let bench = Bench::prepare(config, cancel)?;
     let mut outcome = BenchOutcome { points: Vec::new(), unfinished: None, verdict: Verdict::Valid };
     for &point in &config.points {

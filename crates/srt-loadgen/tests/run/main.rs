@@ -43,7 +43,7 @@ fn config(url: &str, result_dir: &Path) -> BenchConfig {
 
 fn run(config: &BenchConfig) -> (BenchOutcome, Vec<ProgressEvent>) {
     let mut events = Vec::new();
-    let outcome = srt_loadgen::run(config, &mut |event| events.push(event), &CancellationToken::new())
+    let outcome = srt_loadgen::run(config, |event| events.push(event), &CancellationToken::new())
         .expect("the configuration is good");
     (outcome, events)
 }

@@ -149,7 +149,7 @@ fn a_run_that_is_ended_keeps_finished_points_and_says_how_far_it_came() {
     let mut config = config(&server.url, folder.path());
     config.points = vec![Point::of_concurrency(2, 2, 0), Point::of_concurrency(2, 4, 0)];
     let cancel = CancellationToken::new();
-    let mut on_event = |event| {
+    let on_event = |event| {
         if let ProgressEvent::Progress(progress) = event
             && progress.num_prompts == 8
             && progress.completed == 1
@@ -157,7 +157,7 @@ fn a_run_that_is_ended_keeps_finished_points_and_says_how_far_it_came() {
             cancel.cancel();
         }
     };
-    let outcome = srt_loadgen::run(&config, &mut on_event, &cancel).unwrap();
+    let outcome = srt_loadgen::run(&config, on_event, &cancel).unwrap();
     assert_eq!(outcome.points.len(), 1);
     assert!(std::fs::exists(&outcome.points[0].result_path).unwrap());
     let unfinished = outcome.unfinished.unwrap();
