@@ -18,6 +18,6 @@ mod variants;
 
 pub use crate::{
     load::{LoadRequest, Loaded, Variant, load, load_cluster},
-    preflight::{PathCheck, PathKind, path_checks},
+    preflight::{PathCheck, PathKind, path_checks, topology_problems},
     served_name::served_model_name,
 };

@@ -96,7 +96,10 @@ static CLUSTER_KEYS: LazyLock<Vec<KeyPlace>> = LazyLock::new(|| {
 fn collect_places(table: &SectionTable, path: &str, places: &mut Vec<KeyPlace>) {
     for field in &table.fields {
         let section = if path.is_empty() { "the top level".to_owned() } else { format!("`{path}`") };
-        places.push(KeyPlace { key: field.key, section });
+        for former in field.rules.formerly.unwrap_or_default() {
+            places.push(KeyPlace { key: former, section: section.clone(), successor: Some(field.key) });
+        }
+        places.push(KeyPlace { key: field.key, section, successor: None });
         let below = if path.is_empty() { field.key.to_owned() } else { format!("{path}.{}", field.key) };
         collect_shape(&field.shape, &below, places);
     }
@@ -217,7 +220,9 @@ fn expand(
             let message = format!("the selector `{selector}` has no effect: the recipe has no variants");
             report.warning(first_key(map, root), "no-effect", message, None);
         }
-        check_missing_base(map, report);
+        if lacks_base(map, report) {
+            return Vec::new();
+        }
         vec![RawVariant { suffix: None, params: IndexMap::new(), node: root.clone() }]
     };
     for variant in &mut variants {
@@ -243,18 +248,18 @@ fn first_key(map: &Map, root: &Node) -> srt_yaml::Span {
 }
 
 /// A file with overrides and no base was meant to have one.
-fn check_missing_base(map: &Map, report: &mut Report<'_>) {
+fn lacks_base(map: &Map, report: &mut Report<'_>) -> bool {
     let over = map.iter().find(|(key, _)| key.starts_with("override_") || key.starts_with("zip_override_"));
-    if let Some((key, entry)) = over {
-        let message = format!("`{key}` needs a `base` to override, and the file has none");
-        let near = map.keys().find(|key| srt_yaml::nearest(key, ["base"]).is_some());
-        let help = match near {
-            Some(near) => format!("did you mean `base` where the file says `{near}`?"),
-            None => "put the common part of the recipe under `base:`".to_owned(),
-        };
-        let span = near.and_then(|near| map.entry(near)).map_or(entry.key_span, |entry| entry.key_span);
-        report.error(span, "missing-key", message, Some(help));
-    }
+    let Some((key, entry)) = over else { return false };
+    let message = format!("`{key}` needs a `base` to override, and the file has none");
+    let near = map.keys().find(|key| srt_yaml::nearest(key, ["base"]).is_some());
+    let help = match near {
+        Some(near) => format!("did you mean `base` where the file says `{near}`?"),
+        None => "put the common part of the recipe under `base:`".to_owned(),
+    };
+    let span = near.and_then(|near| map.entry(near)).map_or(entry.key_span, |entry| entry.key_span);
+    report.error(span, "missing-key", message, Some(help));
+    true
 }
 
 fn read_variant(

@@ -2,7 +2,10 @@
 
 use srt_yaml::{Diagnostic, Node};
 
-use crate::{load::Variant, recipe::Recipe};
+use crate::{
+    load::Variant,
+    recipe::{Engine, FrontendKind, Recipe},
+};
 
 /// A path that must exist before a job is submitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,13 +31,14 @@ pub enum PathKind {
     File,
 }
 
-/// What must exist for this job. `hf:` models and image names are fetched, and are not checked. With the mocker no
-/// model is read.
+/// What must exist for this job. `hf:` models and image names are fetched, and are not checked; the tool's own mock
+/// engine reads no model.
 pub fn path_checks(variant: &Variant) -> Vec<PathCheck> {
     let recipe = &variant.recipe;
     let mut checks = Vec::new();
-    let mocker = matches!(recipe.engine, crate::recipe::Engine::Mocker(_));
-    if !mocker && !written(variant, &["model", "path"]).is_some_and(|text| text.starts_with("hf:")) {
+    let own_engine = matches!(recipe.engine, Engine::Mocker(_))
+        && matches!(recipe.frontend.kind, FrontendKind::Mock | FrontendKind::Sglang);
+    if !own_engine && !written(variant, &["model", "path"]).is_some_and(|text| text.starts_with("hf:")) {
         checks.push(check(
             variant,
             "model.path",
@@ -122,4 +126,54 @@ fn check(variant: &Variant, field: &'static str, keys: &[&str], path: &str, kind
     let missing =
         variant.sources.error(variant.effective.span_at(keys), code, message).with_help(help.to_owned());
     PathCheck { field, path: path.to_owned(), alias, kind, missing }
+}
+
+/// Layouts that load, and that no job should be submitted with: both families of workers, none, or one side alone.
+pub fn topology_problems(variant: &Variant) -> Vec<Diagnostic> {
+    let given = |key: &str| variant.effective.at(&["resources", key]).is_some_and(|node| !node.is_null());
+    let any = |keys: &[&str]| keys.iter().any(|key| given(key));
+    let roles = &variant.recipe.roles;
+    let disaggregated = any(&["prefill_nodes", "decode_nodes", "prefill_workers", "decode_workers"]);
+    let aggregated = any(&["agg_nodes", "agg_workers"]);
+    let error = |key: &str, code, message: &str, help: &str| {
+        let span = variant.effective.span_at(&["resources", key]);
+        variant.sources.error(span, code, message.to_owned()).with_help(help.to_owned())
+    };
+    match (disaggregated, aggregated) {
+        (false, false) => {
+            let message = "`resources` asks for no workers";
+            let help = "add `prefill_*` and `decode_*`, or `agg_*`";
+            vec![error("gpu_type", "topology-missing", message, help)]
+        }
+        (true, true) => {
+            let message = "`resources` asks for prefill or decode workers and for aggregated ones";
+            let key = if given("agg_workers") { "agg_workers" } else { "agg_nodes" };
+            vec![error(key, "topology-mixed", message, "keep one of them")]
+        }
+        (true, false) => match (roles.prefill.workers, roles.decode.workers) {
+            (0, 0) => {
+                let message = "`resources.prefill_workers` and `resources.decode_workers` are both 0";
+                vec![error("prefill_workers", "topology-no-workers", message, "give both at least 1")]
+            }
+            (0, _) | (_, 0) => {
+                let key = if roles.prefill.workers == 0 { "prefill_workers" } else { "decode_workers" };
+                let message = format!("a disaggregated job needs `resources.{key}` of at least 1");
+                let help = "for workers that do both, write `agg_nodes` and `agg_workers`";
+                vec![error(key, "topology-aggregated-style", &message, help)]
+            }
+            _ => Vec::new(),
+        },
+        (false, true) => {
+            let mut problems = Vec::new();
+            if roles.agg.workers == 0 {
+                let message = "`resources.agg_workers` is 0";
+                problems.push(error("agg_workers", "topology-no-workers", message, "give at least 1"));
+            }
+            if roles.agg.nodes.unwrap_or(0) == 0 {
+                let message = "`resources.agg_nodes` is 0";
+                problems.push(error("agg_nodes", "topology-no-nodes", message, "give at least 1"));
+            }
+            problems
+        }
+    }
 }

@@ -12,17 +12,19 @@ use crate::{
 
 /// Checks what no field can check alone.
 pub(crate) fn check(file: &RecipeFile, tree: &Node, decoder: &mut Decoder<'_>) {
-    let mut rules = Rules { file, tree, decoder, disaggregated: is_disaggregated(&file.resources) };
+    let disaggregated = is_disaggregated(&file.resources);
+    let mut rules = Rules { file, tree, decoder, disaggregated, about: "" };
     rules.when(&["dynamo"], Rules::dynamo);
     rules.when(&["profiling", "resources", "backend"], Rules::profiling);
     rules.when(&["observability", "telemetry"], Rules::observability);
-    rules.when(&["observability", "telemetry", "benchmark", "infra"], Rules::telemetry);
+    rules.when(&["telemetry", "observability", "benchmark", "infra"], Rules::telemetry);
     rules.when(&["backend", "resources"], Rules::mooncake);
     rules.when(&["backend", "frontend"], Rules::vllm_data_parallel);
     rules.when(&["resources", "backend", "frontend", "benchmark"], Rules::het_jobs);
     rules.when(&["frontend", "benchmark"], Rules::dedicated_nodes);
     rules.when(&["frontend", "backend", "resources"], Rules::frontend);
     rules.when(&["benchmark", "frontend"], Rules::unused_fields);
+    rules.when(&["benchmark.type"], Rules::benchmark_name);
     rules.when(&["benchmark", "frontend"], Rules::benchmark);
     rules.when(&["profiling"], Rules::profiler_name);
     rules.when(&["resources", "backend"], Rules::allocation);
@@ -35,23 +37,31 @@ struct Rules<'a, 'b> {
     tree: &'a Node,
     decoder: &'a mut Decoder<'b>,
     disaggregated: bool,
+    /// The section that a rule is about, which is shown where the one it misses is not there.
+    about: &'static str,
 }
 
 impl Rules<'_, '_> {
-    fn when(&mut self, sections: &[&str], rule: impl Fn(&mut Self)) {
+    fn when(&mut self, sections: &[&'static str], rule: impl Fn(&mut Self)) {
+        self.about = sections[0];
         if !sections.iter().any(|section| self.decoder.has_failed(section)) {
             rule(self);
         }
     }
 
+    fn span(&self, keys: &[&str]) -> Span {
+        let there = keys.first().is_some_and(|section| self.tree.at(&[section]).is_some());
+        self.tree.span_at(if there { keys } else { std::slice::from_ref(&self.about) })
+    }
+
     fn error(&mut self, keys: &[&str], code: &'static str, message: &str, help: &str) {
         let help = (!help.is_empty()).then(|| help.to_owned());
-        self.decoder.error(self.tree.span_at(keys), code, message.to_owned(), help);
+        self.decoder.error(self.span(keys), code, message.to_owned(), help);
     }
 
     fn warning(&mut self, keys: &[&str], code: &'static str, message: &str, help: &str) {
         let help = (!help.is_empty()).then(|| help.to_owned());
-        self.decoder.warning(self.tree.span_at(keys), code, message.to_owned(), help);
+        self.decoder.warning(self.span(keys), code, message.to_owned(), help);
     }
 
     fn dynamo(&mut self) {
@@ -502,23 +512,26 @@ impl Rules<'_, '_> {
         }
     }
 
-    /// What the benchmark would refuse when its turn comes, hours into the job. The earlier tool loaded such recipes, and
-    /// they may be meant for serving only, so these are warnings.
-    fn benchmark(&mut self) {
-        const CODE: &str = "benchmark-cannot-run";
-        let benchmark = &self.file.benchmark;
-        let kind = benchmark.kind.as_str();
-        if !KNOWN_BENCHMARKS.contains(&kind) {
-            let message = format!("there is no benchmark `{kind}`");
-            let at = ["benchmark", "type"];
-            if let Some(near) = srt_yaml::nearest(kind, KNOWN_BENCHMARKS) {
-                self.error(&at, "unknown-value", &message, &format!("did you mean `{near}`?"));
-            } else {
-                let known = KNOWN_BENCHMARKS.map(|it| format!("`{it}`")).join(", ");
-                self.warning(&at, CODE, &message, &format!("known are {known}"));
-            }
+    fn benchmark_name(&mut self) {
+        let kind = self.file.benchmark.kind.as_str();
+        if KNOWN_BENCHMARKS.contains(&kind) {
             return;
         }
+        let at = ["benchmark", "type"];
+        let message = format!("there is no benchmark `{kind}`");
+        if let Some(near) = srt_yaml::nearest(kind, KNOWN_BENCHMARKS) {
+            self.error(&at, "unknown-value", &message, &format!("did you mean `{near}`?"));
+        } else {
+            let known = KNOWN_BENCHMARKS.map(|it| format!("`{it}`")).join(", ");
+            self.warning(&at, CANNOT_RUN, &message, &format!("known are {known}"));
+        }
+    }
+
+    /// What the benchmark would refuse when its turn comes, hours into the job. The earlier tool loaded such recipes,
+    /// and they may be meant for serving only, so these are warnings.
+    fn benchmark(&mut self) {
+        let benchmark = &self.file.benchmark;
+        let kind = benchmark.kind.as_str();
         let custom_dataset = benchmark.dataset_name.as_deref() == Some("custom");
         let blank = |text: &Option<String>| text.as_deref().is_none_or(str::is_empty);
         let needs_lengths = (kind == "sa-bench" && !custom_dataset) || kind == "sglang-bench";
@@ -538,19 +551,24 @@ impl Rules<'_, '_> {
         missing.extend((kind == "trace-replay" && blank(&benchmark.trace_file)).then_some("trace_file"));
         for key in missing {
             let message = format!("`benchmark.type: {kind}` needs `benchmark.{key}`");
-            self.warning(&["benchmark", "type"], CODE, &message, &format!("add `{key}:`"));
+            self.warning(&["benchmark", "type"], CANNOT_RUN, &message, &format!("add `{key}:`"));
         }
         if matches!(kind, "sa-bench" | "sglang-bench") && benchmark.concurrencies.is_some() {
             let good = concurrency_points(benchmark)
                 .is_some_and(|points| !points.is_empty() && points.iter().all(|it| *it > 0));
             if !good {
                 let message = "`benchmark.concurrencies` must be integers above 0";
-                self.warning(&["benchmark", "concurrencies"], CODE, message, "write [4, 8], or \"4x8\"");
+                self.warning(
+                    &["benchmark", "concurrencies"],
+                    CANNOT_RUN,
+                    message,
+                    "write [4, 8], or \"4x8\"",
+                );
             }
         }
         if kind == "router" && self.file.frontend.kind != FrontendKind::Sglang {
             let message = "`benchmark.type: router` needs `frontend.type: sglang`";
-            self.warning(&["benchmark", "type"], CODE, message, "");
+            self.warning(&["benchmark", "type"], CANNOT_RUN, message, "");
         }
         let workloads = ["mooncake", "conversation", "synthetic", "toolagent"];
         if kind == "mooncake-router"
@@ -559,7 +577,12 @@ impl Rules<'_, '_> {
         {
             let message = format!("there is no trace `{workload}`");
             let known = workloads.map(|it| format!("`{it}`")).join(", ");
-            self.warning(&["benchmark", "mooncake_workload"], CODE, &message, &format!("known are {known}"));
+            self.warning(
+                &["benchmark", "mooncake_workload"],
+                CANNOT_RUN,
+                &message,
+                &format!("known are {known}"),
+            );
         }
         let thresholds = [
             ("ttft_threshold_ms", benchmark.ttft_threshold_ms),
@@ -579,7 +602,7 @@ impl Rules<'_, '_> {
         };
         for (key, count) in counts {
             if count.is_some_and(|count| count <= 0) {
-                self.warning(&["benchmark", key], CODE, &format!("`benchmark.{key}` is too small"), "");
+                self.warning(&["benchmark", key], CANNOT_RUN, &format!("`benchmark.{key}` is too small"), "");
             }
         }
     }
@@ -689,8 +712,10 @@ impl Rules<'_, '_> {
             let message = format!(
                 "the {role} workers have {granted} GPUs each, but their flags need {needed}: {sizes}"
             );
-            let help =
-                "make the parallel sizes multiply to the GPUs of a worker, or set `resources.gpus_per_…`";
+            let short = if role == "aggregated" { "agg" } else { role };
+            let help = &format!(
+                "make the sizes multiply to {granted}, or set `resources.gpus_per_{short}` to {needed}"
+            );
             let path = ["backend", section, role, key];
             // Only vLLM's data-parallel processes are laid out by these sizes; elsewhere the engine has the last word.
             if sizes.decides_layout {
@@ -712,6 +737,9 @@ impl Rules<'_, '_> {
         }
     }
 }
+
+/// The code of warnings about a benchmark that will fail when its turn comes.
+const CANNOT_RUN: &str = "benchmark-cannot-run";
 
 const TACHOMETER: [&str; 2] = ["observability", "tachometer"];
 const HET_JOBS: [&str; 2] = ["resources", "het_jobs"];

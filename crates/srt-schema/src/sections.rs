@@ -498,7 +498,7 @@ section! {
         /// How long nginx keeps an idle connection, as nginx reads it.
         nginx_keepalive_timeout: String = or("600s");
         /// Arguments of the router, without dashes.
-        args: Option<IndexMap<String, Value>> = absent();
+        args: Option<IndexMap<String, Value>> = absent(), formerly = &["dynamo_frontend_args", "sglang_router_args"];
         /// Variables of the router.
         env: Option<Environment> = absent();
         /// Router settings for the context servers.

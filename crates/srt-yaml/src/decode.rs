@@ -52,6 +52,8 @@ pub struct KeyPlace {
     pub key: &'static str,
     /// Its section as text for people: `benchmark`, `backend (type: vllm)`.
     pub section: String,
+    /// The key's name today, where the key is an earlier one.
+    pub successor: Option<&'static str>,
 }
 
 /// The form of a value, for documents about the format.
@@ -127,11 +129,14 @@ pub struct FieldRules {
     pub unused: Option<&'static str>,
     /// Types of the section that read the field; `None`: all.
     pub used_by: Option<&'static [&'static str]>,
+    /// Names that the field had in earlier versions.
+    pub formerly: Option<&'static [&'static str]>,
 }
 
 impl FieldRules {
     /// No rule.
-    pub const NONE: Self = Self { unit: "", min: None, max: None, unused: None, used_by: None };
+    pub const NONE: Self =
+        Self { unit: "", min: None, max: None, unused: None, used_by: None, formerly: None };
 }
 
 /// What an absent field means.
@@ -199,12 +204,14 @@ pub struct Decoder<'a> {
     places: &'a [KeyPlace],
     /// Paths of values that could not be read.
     failed: HashSet<String>,
+    /// Paths of keys that an unknown key beside them was probably meant to be.
+    meant: HashSet<String>,
 }
 
 impl<'a> Decoder<'a> {
     /// A decoder; `places` are all keys of the format.
     pub fn new(sources: &'a Sources, places: &'a [KeyPlace]) -> Self {
-        Self { sources, diagnostics: Vec::new(), places, failed: HashSet::new() }
+        Self { sources, diagnostics: Vec::new(), places, failed: HashSet::new(), meant: HashSet::new() }
     }
 
     /// Reports an error.
@@ -274,6 +281,10 @@ impl<'a> Decoder<'a> {
                 })
             }
             (None, Presence::Or(default)) => default,
+            (None, Presence::Required) if self.meant.contains(&field_path.to_string()) => {
+                self.fail(field_path);
+                T::placeholder()
+            }
             (None, Presence::Required) => {
                 let help = format!("add `{key}:` with {}", describe(&T::shape()));
                 let message = format!("`{field_path}` is missing");
@@ -306,6 +317,9 @@ impl<'a> Decoder<'a> {
         let place =
             if path.parent.is_none() { "at the top level".to_owned() } else { format!("in `{path}`") };
         let message = format!("unknown key `{key}` {place}");
+        if let Some(near) = nearest(key, known.iter().copied()) {
+            self.meant.insert(path.key(near).to_string());
+        }
         self.error(key_span, "unknown-key", message, Some(self.advice(key, known)));
         self.fail(path.key(key));
     }
@@ -313,6 +327,13 @@ impl<'a> Decoder<'a> {
     fn advice(&self, key: &str, known: &[&'static str]) -> String {
         if let Some(near) = nearest(key, known.iter().copied()) {
             return format!("did you mean `{near}`?");
+        }
+        if let Some(unique) = completion(key, known) {
+            return format!("did you mean `{unique}`?");
+        }
+        let renamed = self.places.iter().find(|place| place.key == key && place.successor.is_some());
+        if let Some(KeyPlace { section, successor: Some(successor), .. }) = renamed {
+            return format!("`{key}` is now called `{successor}`, in {section}");
         }
         let homes: Vec<&str> = self
             .places
@@ -327,7 +348,7 @@ impl<'a> Decoder<'a> {
         if known.is_empty() {
             return "remove the line".to_owned();
         }
-        if known.len() > 24 {
+        if known.len() > 16 {
             return "remove the line, or see the recipe reference for the known keys".to_owned();
         }
         let list: Vec<String> = known.iter().map(|it| format!("`{it}`")).collect();
@@ -357,6 +378,13 @@ impl<'a> Decoder<'a> {
     }
 }
 
+/// The only known key that begins with the word.
+fn completion(word: &str, known: &[&'static str]) -> Option<&'static str> {
+    let mut candidates = known.iter().filter(|it| word.len() >= 3 && it.starts_with(word));
+    let first = candidates.next()?;
+    candidates.next().is_none().then_some(first)
+}
+
 /// A form in words: `an integer`, `a list of text`.
 pub(crate) fn describe(shape: &Shape) -> String {
     match shape {
@@ -379,6 +407,7 @@ fn plural(shape: &Shape) -> String {
     match shape {
         Shape::Integer => "integers".to_owned(),
         Shape::Number => "numbers".to_owned(),
+        Shape::Text => "text values".to_owned(),
         other => describe(other),
     }
 }

@@ -111,7 +111,7 @@ impl Builder<'_> {
                 }
                 Event::Scalar(text, style, anchor, tag) => {
                     let built = self.scalar(&text, style, tag.as_deref(), self.span(start, end))?;
-                    self.finish(built, anchor)?;
+                    self.finish(built, anchor, 1)?;
                 }
                 Event::SequenceStart(_, anchor, _) => {
                     self.open(start, anchor, Contents::List(Vec::new()));
@@ -126,7 +126,8 @@ impl Builder<'_> {
                         let message = "an alias may not stand inside the node it names".to_owned();
                         return Err(Box::new(self.sources.error(span, "yaml-syntax", message)));
                     };
-                    self.finish(built, 0)?;
+                    let size = built.size;
+                    self.finish(built, 0, size)?;
                 }
                 _ => {}
             }
@@ -222,12 +223,13 @@ impl Builder<'_> {
             size: frame.size,
             key: Key::Collection,
         };
-        self.finish(built, frame.anchor)
+        self.finish(built, frame.anchor, 1)
     }
 
-    fn finish(&mut self, built: Built, anchor: usize) -> Outcome<()> {
+    /// `added`: how many nodes this makes beyond those counted before. A copy kept for an anchor counts like an alias.
+    fn finish(&mut self, built: Built, anchor: usize, added: usize) -> Outcome<()> {
         let span = built.node.span;
-        self.nodes += built.size;
+        self.nodes += added + if anchor == 0 { 0 } else { built.size };
         if built.depth > MAX_DEPTH {
             let message = format!("the document is nested deeper than {MAX_DEPTH} levels");
             return Err(Box::new(self.sources.error(span, "yaml-limit", message)));
