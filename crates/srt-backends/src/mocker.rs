@@ -1,9 +1,10 @@
 //! A stand-in without a GPU: Dynamo's mocker behind Dynamo, our own engine behind a router.
 
 use srt_context::Job;
-use srt_launch::{Environment, SELF_PROGRAM, Step, flags, python};
+use srt_launch::{Environment, SELF_PROGRAM, Step, flags};
 use srt_schema::recipe::{FrontendKind, MockerEngine};
 use srt_topology::{Process, Role};
+use srt_yaml::python_float;
 
 use crate::{
     Backend, BackendError,
@@ -52,13 +53,13 @@ fn dynamo_command(engine: &MockerEngine, job: &Job<'_>, process: &Process) -> Ve
     if let Some(port) = process.ports.bootstrap {
         add(&["--bootstrap-ports", &port.to_string()]);
     }
-    add(&["--engine-type", &engine.engine_type, "--speedup-ratio", &python::float(engine.speedup_ratio)]);
+    add(&["--engine-type", &engine.engine_type, "--speedup-ratio", &python_float(engine.speedup_ratio)]);
     add(&["--data-parallel-size", &engine.data_parallel_size.to_string()]);
     add(&["--num-gpu-blocks-override", &engine.num_gpu_blocks.to_string()]);
     add(&["--max-num-seqs", &engine.max_num_seqs.to_string()]);
     add(&["--max-num-batched-tokens", &engine.max_num_batched_tokens.to_string()]);
     if differs(engine.decode_speedup_ratio, 1.0) {
-        add(&["--decode-speedup-ratio", &python::float(engine.decode_speedup_ratio)]);
+        add(&["--decode-speedup-ratio", &python_float(engine.decode_speedup_ratio)]);
     }
     if let Some(size) = engine.block_size {
         add(&["--block-size", &size.to_string()]);
@@ -67,10 +68,10 @@ fn dynamo_command(engine: &MockerEngine, job: &Job<'_>, process: &Process) -> Ve
         add(&["--num-workers", &engine.num_workers.to_string()]);
     }
     if let Some(seconds) = engine.startup_time_s {
-        add(&["--startup-time", &python::float(seconds)]);
+        add(&["--startup-time", &python_float(seconds)]);
     }
     if let Some(bandwidth) = engine.kv_transfer_bandwidth_gb_s {
-        add(&["--kv-transfer-bandwidth", &python::float(bandwidth)]);
+        add(&["--kv-transfer-bandwidth", &python_float(bandwidth)]);
     }
     if let Some(dtype) = &engine.kv_cache_dtype {
         add(&["--kv-cache-dtype", dtype]);

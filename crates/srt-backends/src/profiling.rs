@@ -56,9 +56,11 @@ pub(crate) fn environment(job: &Job<'_>, role: Role, env: &mut Environment) {
         }
     }
     match (profiling.kind.as_str(), steps) {
-        ("torch", _) => set("SGLANG_TORCH_PROFILER_DIR", format!("{}/profiles/{role}", job.ctx.log_dir)),
+        ("torch", _) => {
+            set("SGLANG_TORCH_PROFILER_DIR", format!("{}/profiles/{role}", job.ctx.log_dir));
+        }
         ("nsys-time", _) => {
-            set("PROFILE_BENCHMARK_DURATION_SECS", profiling.benchmark_duration_s.to_string())
+            set("PROFILE_BENCHMARK_DURATION_SECS", profiling.benchmark_duration_s.to_string());
         }
         ("nsys", ProfilingSteps { start_step: Some(start), stop_step: Some(stop) }) => {
             set("TLLM_PROFILE_START_STOP", format!("{start}-{stop}"));

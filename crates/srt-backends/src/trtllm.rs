@@ -1,10 +1,10 @@
 //! TensorRT-LLM: one MPI step per worker.
 
 use srt_context::Job;
-use srt_launch::{Environment, PlannedFile, Probe, Step, Wait, python, yaml};
+use srt_launch::{Environment, PlannedFile, Probe, Step, Wait};
 use srt_schema::recipe::{FrontendKind, TrtllmEngine};
 use srt_topology::{PUBLIC_PORT, Process, Role};
-use srt_yaml::Value;
+use srt_yaml::{KeyOrder, Value};
 
 use crate::{
     Backend, BackendError,
@@ -24,7 +24,7 @@ impl Backend for TrtllmEngine {
         let has_workers = |role: &Role| job.processes.iter().any(|process| process.role == *role);
         let file = |role| {
             let flags = Value::Map(worker::flags(job, role).clone());
-            PlannedFile::yaml(config_name(role), yaml::sorted(&flags))
+            PlannedFile::yaml(config_name(role), flags, KeyOrder::Sorted)
         };
         Role::ALL.into_iter().filter(has_workers).map(file).collect()
     }
@@ -93,7 +93,7 @@ fn command(engine: &TrtllmEngine, job: &Job<'_>, leader: &Process) -> Vec<String
         let flags = worker::flags(job, *role);
         for key in SIZES {
             if let Some(size) = flags.get(key).filter(|size| **size != Value::Null) {
-                add(&[&format!("--{key}"), &python::text(size)]);
+                add(&[&format!("--{key}"), &size.python_str()]);
             }
         }
         add(&["--config", &config]);

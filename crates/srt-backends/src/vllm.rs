@@ -108,7 +108,7 @@ fn count(flags: Option<&EngineFlags>, flag: &'static str, role: Role) -> Result<
         Some(Value::String(text)) => text.trim().parse().ok(),
         Some(_) => None,
     };
-    let wrong = || BackendError::NotACount { flag, role, value: python::text(value.unwrap_or(&Value::Null)) };
+    let wrong = || BackendError::NotACount { flag, role, value: value.unwrap_or(&Value::Null).python_str() };
     number.map(Some).ok_or_else(wrong)
 }
 
@@ -196,7 +196,7 @@ fn dynamo_command(
     let leader = ctx.address(endpoint.leader()).to_string();
     let nodes = endpoint.nodes.len().to_string();
     let rank = process.rank.to_string();
-    let given_port = flags::lookup(&own_flags, "data-parallel-rpc-port").map(python::text);
+    let given_port = flags::lookup(&own_flags, "data-parallel-rpc-port").map(Value::python_str);
     let rpc_port = process
         .ports
         .dp_rpc
@@ -271,7 +271,7 @@ fn serve_command(engine: &VllmEngine, job: &Job<'_>, process: &Process) -> Vec<S
 
 /// The KV transfer configuration: a preset's, or the recipe's own JSON.
 fn connector(engine: &VllmEngine, flags: &EngineFlags) -> Option<String> {
-    let of_role = flags.get("connector").filter(|value| **value != Value::Null).map(python::text);
+    let of_role = flags.get("connector").filter(|value| **value != Value::Null).map(Value::python_str);
     let name = of_role.or_else(|| engine.connector.clone())?;
     let preset = |connector: &str, module: Option<&str>| {
         let mut config =

@@ -1,8 +1,8 @@
 //! Accuracy evaluations: mmlu, gpqa, gsm8k, and longbenchv2, by SGLang's `run_eval`; gsm8k on vLLM by lm-eval's kin.
 
 use srt_context::Job;
-use srt_launch::python;
 use srt_schema::recipe::Engine;
+use srt_yaml::python_float;
 
 use crate::{
     Benchmark, BenchmarkError, BenchmarkPlan, Expected, Target,
@@ -188,7 +188,7 @@ impl Benchmark for Gsm8k {
                 examples,
                 number(benchmark.max_tokens, 256, "max_tokens")?,
                 shots,
-                python::float(benchmark.temperature.unwrap_or(0.0)),
+                python_float(benchmark.temperature.unwrap_or(0.0)),
                 number(benchmark.repeat, 1, "repeat")?,
             ];
             let step = script::step(job, target, GSM8K_COMPLETIONS, arguments)?;
@@ -200,8 +200,8 @@ impl Benchmark for Gsm8k {
             ("--num-threads", number(benchmark.num_threads, 512, "num_threads")?),
             ("--num-shots", shots),
         ];
-        arguments.extend(benchmark.temperature.map(|value| ("--temperature", python::float(value))));
-        arguments.extend(benchmark.top_p.map(|value| ("--top-p", python::float(value))));
+        arguments.extend(benchmark.temperature.map(|value| ("--temperature", python_float(value))));
+        arguments.extend(benchmark.top_p.map(|value| ("--top-p", python_float(value))));
         arguments.extend(benchmark.top_k.map(|value| ("--top-k", value.to_string())));
         run_eval(job, target, kind, arguments)
     }

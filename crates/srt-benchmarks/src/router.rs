@@ -1,7 +1,7 @@
 //! `router`: prefix-cache hit rates through sglang-router, by Dynamo's benchmark script.
 
 use srt_context::Job;
-use srt_launch::python;
+use srt_yaml::python_float;
 
 use crate::{
     Benchmark, BenchmarkError, BenchmarkPlan, Expected, Target,
@@ -57,7 +57,7 @@ impl Benchmark for Router {
         let default = [0.1, 0.3, 0.5, 0.7, 0.9];
         let ratios =
             benchmark.prefix_ratios.as_deref().filter(|ratios| !ratios.is_empty()).unwrap_or(&default);
-        arguments.extend(ratios.iter().map(|ratio| python::float(*ratio)));
+        arguments.extend(ratios.iter().map(|ratio| python_float(*ratio)));
         let step = script::step(job, target, SCRIPT, arguments)?;
         Ok(BenchmarkPlan { step: Some(step), expected: Expected::ExitCode })
     }

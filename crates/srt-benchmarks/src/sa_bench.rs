@@ -1,8 +1,9 @@
 //! `sa-bench`: fixed concurrencies of random or given prompts, by our own client.
 
 use srt_context::Job;
-use srt_launch::{Lifetime, SELF_PROGRAM, Stage, Step, python};
+use srt_launch::{Lifetime, SELF_PROGRAM, Stage, Step};
 use srt_schema::recipe::{Engine, FrontendKind};
+use srt_yaml::python_float;
 
 use crate::{
     Benchmark, BenchmarkError, BenchmarkPlan, Expected, Target,
@@ -43,7 +44,7 @@ impl Benchmark for SaBench {
             let osl = in_range(required(benchmark.osl, KIND, "osl")?, 1, KIND, "osl")?;
             add("--isl", isl.to_string());
             add("--osl", osl.to_string());
-            add("--random-range-ratio", python::float(benchmark.random_range_ratio.unwrap_or(0.8)));
+            add("--random-range-ratio", python_float(benchmark.random_range_ratio.unwrap_or(0.8)));
             add("--dataset-name", dataset.to_owned());
             format!("sa-bench_isl_{isl}_osl_{osl}")
         };

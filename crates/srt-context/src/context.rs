@@ -8,13 +8,13 @@ use std::{
 use srt_launch::{Container, Environment, Lifetime, Mount, Preamble, Stage, Step, StepId, StepOrigin};
 use srt_schema::{
     cluster::{ClusterConfig, ContainerRuntime},
-    recipe::{DynamoSource, FrontendKind, Recipe},
+    recipe::{DynamoSource, FrontendKind, Model, Recipe},
 };
 use srt_topology::{DedicatedNodes, NodeName, NodeRoles, RolesError};
 
 use crate::{
     allocation::{Allocation, JobId, Surroundings},
-    model::{ModelLocation, served_model_name},
+    model::ModelLocation,
     mounts::{self, OwnMounts},
     text,
 };
@@ -308,4 +308,10 @@ fn environment(recipe: &Recipe) -> Environment {
     }
     environment.extend(recipe.environment.clone());
     environment
+}
+
+/// The name is the last part of the path, so variables in the path count.
+fn served_model_name(recipe: &Recipe, path: &str) -> String {
+    let model = Model { path: path.to_owned(), ..recipe.model.clone() };
+    srt_schema::served_model_name(&Recipe { model, ..recipe.clone() })
 }

@@ -74,18 +74,13 @@ impl Job<'_> {
     }
 
     fn build_from_source(&self, fetch: &str) -> String {
-        let patches: String = self
-            .recipe
-            .dynamo
-            .cargo_patches
-            .iter()
-            .map(|patch| {
-                // A patch is one line `name = { … }` that replaces the dependency of that name wherever it stands.
-                let name = patch.split('=').next().unwrap_or_default().trim();
-                let script = format!(r"s|^{}[[:space:]]*=.*$|{}|", sed(name), sed(patch));
-                format!("\n    find $source -name Cargo.toml -exec sed -i {} {{}} +", shell::quote(&script))
-            })
-            .collect();
+        let mut patches = String::new();
+        for patch in &self.recipe.dynamo.cargo_patches {
+            // A patch is one line `name = { … }` that replaces the dependency of that name wherever it stands.
+            let name = patch.split('=').next().unwrap_or_default().trim();
+            let script = shell::quote(&format!(r"s|^{}[[:space:]]*=.*$|{}|", sed(name), sed(patch)));
+            patches.extend(["\n    find $source -name Cargo.toml -exec sed -i ", &script, " {} +"]);
+        }
         format!(
             r#"repository=https://github.com/ai-dynamo/dynamo.git
     source=/tmp/srtctl_dynamo_build

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use srt_context::Job;
 use srt_launch::{FrontendProtocol, PlannedFile, Probe, Stage, Step, Wait, flags};
 use srt_topology::{NodeName, Process, Role};
-use srt_yaml::Value;
+use srt_yaml::{KeyOrder, Value};
 
 use crate::{Frontend, FrontendError, FrontendLayout};
 
@@ -25,7 +25,7 @@ impl Frontend for TrtllmServe {
         match layout.nodes.first() {
             Some(node) if !job.worker_is_public() => {
                 let config = server_config(job, node, layout.port);
-                Ok(vec![PlannedFile::yaml(CONFIG, Value::Map(config))])
+                Ok(vec![PlannedFile::yaml(CONFIG, Value::Map(config), KeyOrder::Kept)])
             }
             _ => Ok(Vec::new()),
         }

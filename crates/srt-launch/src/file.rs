@@ -1,8 +1,6 @@
 //! [`PlannedFile`]: a file that a step reads.
 
-use srt_yaml::Value;
-
-use crate::yaml;
+use srt_yaml::{KeyOrder, Value, write_yaml};
 
 /// A file to write into the log folder before the first step starts.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,7 +20,7 @@ impl PlannedFile {
     }
 
     /// A YAML file.
-    pub fn yaml(path: impl Into<String>, value: Value) -> Self {
-        Self { path: path.into(), text: yaml::text(&value), value: Some(value) }
+    pub fn yaml(path: impl Into<String>, value: Value, order: KeyOrder) -> Self {
+        Self { path: path.into(), text: write_yaml(&value, order), value: Some(value) }
     }
 }

@@ -3,8 +3,6 @@
 use indexmap::IndexMap;
 use srt_yaml::Value;
 
-use crate::python;
-
 /// Flags of an engine: sorted by key as written, `_` becomes `-`, a list is one argument per item, `true` a bare
 /// flag; `false` and `null` are left out.
 pub fn engine(flags: &IndexMap<String, Value>, is_wanted: impl Fn(&str) -> bool) -> Vec<String> {
@@ -18,9 +16,9 @@ pub fn engine(flags: &IndexMap<String, Value>, is_wanted: impl Fn(&str) -> bool)
             Value::Bool(true) => argv.push(flag),
             Value::List(items) => {
                 argv.push(flag);
-                argv.extend(items.iter().map(python::text));
+                argv.extend(items.iter().map(Value::python_str));
             }
-            other => argv.extend([flag, python::text(other)]),
+            other => argv.extend([flag, other.python_str()]),
         }
     }
     argv
@@ -33,7 +31,7 @@ pub fn in_order(flags: &IndexMap<String, Value>) -> Vec<String> {
         match value {
             Value::Null | Value::Bool(false) => {}
             Value::Bool(true) => argv.push(format!("--{key}")),
-            other => argv.extend([format!("--{key}"), python::text(other)]),
+            other => argv.extend([format!("--{key}"), other.python_str()]),
         }
     }
     argv

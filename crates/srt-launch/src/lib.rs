@@ -10,7 +10,6 @@ mod probe;
 pub mod python;
 pub mod shell;
 mod step;
-pub mod yaml;
 
 pub use crate::{
     file::PlannedFile,

@@ -1,14 +1,16 @@
 //! The batch script: directives, and the one command that it runs.
 
+use std::fmt;
+
 use askama::Template;
-use srt_context::{Surroundings, dedicated_nodes};
+use srt_context::Surroundings;
 use srt_launch::shell;
 use srt_schema::{
     cluster::ClusterConfig,
     recipe::{Engine, Recipe},
 };
 
-use crate::allocation::{het_groups, worker_nodes};
+use crate::allocation::{het_groups, total_nodes};
 
 /// The program that the script starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,16 +48,12 @@ pub(crate) fn directives(
         directive("job-name", variable("RUNNER_NAME").unwrap_or_else(|| recipe.name.clone())),
         directive("output", format!("{runs}/%j/logs/sweep_%j.log")),
     ];
-    match het_groups(recipe) {
-        Some(het) => {
-            component(recipe, cluster, surroundings, het.prefill_nodes, &mut directives);
-            directives.push(("hetjob".to_owned(), None));
-            component(recipe, cluster, surroundings, het.decode_nodes, &mut directives);
-        }
-        None => {
-            let nodes = worker_nodes(recipe) as usize + dedicated_nodes(recipe).count();
-            component(recipe, cluster, surroundings, nodes, &mut directives);
-        }
+    if let Some(het) = het_groups(recipe) {
+        component(recipe, cluster, surroundings, het.prefill_nodes, &mut directives);
+        directives.push(("hetjob".to_owned(), None));
+        component(recipe, cluster, surroundings, het.decode_nodes, &mut directives);
+    } else {
+        component(recipe, cluster, surroundings, total_nodes(recipe), &mut directives);
     }
     directives
 }
@@ -99,7 +97,7 @@ fn component(
     }
 }
 
-fn directive(name: &str, value: impl ToString) -> (String, Option<String>) {
+fn directive(name: &str, value: impl fmt::Display) -> (String, Option<String>) {
     (name.to_owned(), Some(value.to_string()))
 }
 

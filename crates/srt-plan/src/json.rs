@@ -112,8 +112,6 @@ struct EndpointDocument<'a> {
     index: u32,
     nodes: &'a [NodeName],
     gpus: &'a [u32],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    het_group: Option<u32>,
 }
 
 #[derive(Debug, Serialize)]
@@ -282,12 +280,13 @@ fn summary(plan: &Plan) -> Summary<'_> {
 }
 
 fn endpoints(plan: &Plan) -> Vec<EndpointDocument<'_>> {
-    let endpoint = |endpoint: &'_ srt_topology::Endpoint| (endpoint.role, endpoint.index, endpoint.het_group);
     plan.endpoints
         .iter()
-        .map(|it| {
-            let (role, index, het_group) = endpoint(it);
-            EndpointDocument { role, index, nodes: &it.nodes, gpus: it.gpus.indices(), het_group }
+        .map(|endpoint| EndpointDocument {
+            role: endpoint.role,
+            index: endpoint.index,
+            nodes: &endpoint.nodes,
+            gpus: endpoint.gpus.indices(),
         })
         .collect()
 }
