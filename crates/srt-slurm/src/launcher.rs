@@ -87,6 +87,7 @@ impl SrunLauncher {
             said,
             srun,
             end: None,
+            may_be_left: false,
             give_up_at: None,
         }))
     }
@@ -148,6 +149,8 @@ struct SrunStep {
     said: File,
     srun: KeptProcess,
     end: Option<StepExit>,
+    /// srun was killed, so that nobody has said that its tasks have ended.
+    may_be_left: bool,
     /// When a killed step's srun is killed as well.
     give_up_at: Option<Instant>,
 }
@@ -206,6 +209,7 @@ impl SrunStep {
         let said = self.said();
         // A full disk must not hide how the step ended.
         let _unwritten = self.log.write_all(said.as_bytes());
+        self.may_be_left = matches!(srun, StepExit::Signal(_) | StepExit::Lost(_));
         let end = step_exit(srun, &said);
         self.end = Some(end.clone());
         end
@@ -237,17 +241,16 @@ impl SrunStep {
     }
 
     async fn wait_until_gone(&mut self) {
-        let end = self.wait_for_end().await;
+        self.wait_for_end().await;
         self.srun.gone().await;
-        // When srun ended by itself, its tasks had ended. When it was killed, nobody has said so.
-        if matches!(end, StepExit::Signal(_) | StepExit::Lost(_)) {
-            let cancelled = timeout(LEFTOVER_LIMIT, self.cancel_leftover()).await;
-            if cancelled.is_err() {
+        if self.may_be_left {
+            if timeout(LEFTOVER_LIMIT, self.cancel_leftover()).await.is_err() {
                 tracing::warn!(
                     step = self.name,
                     "the step is still there; it ends with the job at the latest"
                 );
             }
+            self.may_be_left = false;
         }
     }
 

@@ -550,6 +550,36 @@ async fn a_killed_orchestrator_leaves_no_step() {
 }
 
 #[tokio::test]
+async fn a_step_whose_srun_was_killed_is_cancelled() {
+    let lab = Lab::new();
+    let job = lab.hold("").await;
+    let step = job.step("stranded", "echo ready; sleep 300");
+    let mut running = job.start(&step).await.unwrap();
+    job.until_written(&step, "ready").await;
+    // srun and the helper beside it; together, or the helper would end the step.
+    let output = format!("--output={}", job.log(&step));
+    for pid in processes_with_argument(&output) {
+        let _ended = kill_process(pid, Signal::KILL);
+    }
+    assert_eq!(within(running.wait()).await, StepExit::Signal(9));
+    within(running.gone()).await;
+    assert!(!job.steps().contains("stranded"), "{}", job.steps());
+}
+
+/// Processes whose program is srun and whose command line has this argument.
+fn processes_with_argument(argument: &str) -> Vec<Pid> {
+    let entries =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    entries
+        .filter(|pid| {
+            let text = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            text.starts_with("srun\0") && text.split('\0').any(|it| it == argument)
+        })
+        .filter_map(|pid| Pid::from_raw(pid.parse().ok()?))
+        .collect()
+}
+
+#[tokio::test]
 async fn a_failed_node_is_not_taken_for_success() {
     let lab = Lab::on(Arc::new(own(&Settings { nodes: 2, ..Settings::default() })));
     let job = lab.hold("#SBATCH --nodes=2 --no-kill").await;

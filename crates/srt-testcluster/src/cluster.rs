@@ -479,13 +479,11 @@ fn first_line(command: &mut Command) -> anyhow::Result<String> {
 fn end(dir: &Utf8Path) -> anyhow::Result<bool> {
     let cluster = Cluster { dir: dir.to_owned(), mode: Mode::Plain, nodes: 0 };
     let _absent = fs::remove_file(cluster.path(NOTE));
-    // A killed `up` may have left a daemon that is still starting others' processes; so look until none is found.
-    let daemons = process::find(|it| cluster.is_daemon(it));
-    let found = !daemons.is_empty();
-    process::end(&daemons, Duration::from_secs(5));
-    kill_all(|| process::find(|it| cluster.is_daemon(it) || cluster.is_stray(it)));
-    let left = process::find(|it| cluster.is_daemon(it) || cluster.is_stray(it));
-    if let Some(process) = left.first() {
+    let all = || process::find(|it| cluster.is_daemon(it) || cluster.is_stray(it));
+    let found = !all().is_empty();
+    // Nothing of it is needed again, and slurmd, when asked, would wait for its jobs.
+    kill_all(all);
+    if let Some(process) = all().first() {
         bail!("process {} does not end: {}", process.pid, process.argv.join(" "));
     }
     Ok(found)

@@ -1,11 +1,6 @@
 //! Processes of a cluster: found by what stands in their environment, ended through a pidfd.
 
-use std::{
-    fs,
-    os::fd::OwnedFd,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{fs, os::fd::OwnedFd, process::Command};
 
 use camino::Utf8PathBuf;
 use rustix::{
@@ -78,11 +73,12 @@ impl Process {
         let _gone = pidfd_send_signal(&self.handle, signal);
     }
 
-    /// Waits for its end; whether it ended in time.
-    pub(crate) fn wait(&self, limit: Duration) -> bool {
+    /// Waits for its end, but not for ever.
+    pub(crate) fn wait(&self) {
         let mut fds = [PollFd::new(&self.handle, PollFlags::IN)];
-        let timeout = Timespec::try_from(limit).expect("limits are a few seconds");
-        matches!(poll(&mut fds, Some(&timeout)), Ok(1..))
+        let timeout = Timespec { tv_sec: 5, tv_nsec: 0 };
+        // Whoever cares looks whether it is still there.
+        let _waited = poll(&mut fds, Some(&timeout));
     }
 }
 
@@ -98,27 +94,13 @@ pub(crate) fn find(keep: impl Fn(&Process) -> bool) -> Vec<Process> {
         .collect()
 }
 
-/// SIGTERM, then SIGKILL to those that are still there after `grace`.
-pub(crate) fn end(processes: &[Process], grace: Duration) {
-    for process in processes {
-        process.signal(Signal::TERM);
-    }
-    let deadline = Instant::now() + grace;
-    for process in processes {
-        if !process.wait(deadline.saturating_duration_since(Instant::now())) {
-            process.signal(Signal::KILL);
-            process.wait(Duration::from_secs(5));
-        }
-    }
-}
-
 /// SIGKILL, and wait until they are gone.
 pub(crate) fn kill(processes: &[Process]) {
     for process in processes {
         process.signal(Signal::KILL);
     }
     for process in processes {
-        process.wait(Duration::from_secs(5));
+        process.wait();
     }
 }
 
