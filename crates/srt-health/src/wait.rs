@@ -12,6 +12,9 @@ use crate::progress::{Answer, Progress, frontend_progress, paths};
 const HTTP_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// An attempt that takes longer than this is worth a word when time is over.
+const HANGS_AFTER: Duration = Duration::from_secs(1);
+
 /// The first pause. Each pause is twice the one before, up to the interval of the wait, so that what is up at once
 /// is seen at once, and what takes minutes is not asked all the time.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -48,8 +51,9 @@ pub async fn wait(
     let deadline = Instant::now() + timeout;
     let interval = Duration::from_secs(wait.interval_s.into()).max(FIRST_PAUSE);
     let mut pause = FIRST_PAUSE;
-    let mut last = Progress::default();
+    let mut last = Progress { detail: "no answer yet".to_owned(), ..Progress::default() };
     loop {
+        let asked_at = Instant::now();
         let attempt = async {
             let progress = ask(&wait.probe).await;
             let ready = progress.is_ready();
@@ -61,8 +65,9 @@ pub async fn wait(
             () = cancel.cancelled() => return Err(WaitError::Cancelled { what: wait.what.clone() }),
             outcome = attempt => outcome,
             () = tokio::time::sleep_until(deadline) => {
-                if last.detail.is_empty() {
-                    "no answer".clone_into(&mut last.detail);
+                // An attempt that had just begun says nothing; one that hangs says it all.
+                if asked_at.elapsed() >= HANGS_AFTER {
+                    last.detail = format!("no answer for {} s", asked_at.elapsed().as_secs());
                 }
                 return Err(WaitError::TimedOut { what: wait.what.clone(), timeout_s: wait.timeout_s, last });
             }
@@ -78,6 +83,9 @@ pub async fn wait(
             biased;
             () = cancel.cancelled() => return Err(WaitError::Cancelled { what: wait.what.clone() }),
             () = tokio::time::sleep_until(deadline.min(Instant::now() + pause)) => {}
+        }
+        if Instant::now() >= deadline {
+            return Err(WaitError::TimedOut { what: wait.what.clone(), timeout_s: wait.timeout_s, last });
         }
         pause = (pause * 2).min(interval);
     }

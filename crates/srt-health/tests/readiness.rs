@@ -13,7 +13,7 @@ fn check(
     expected: (u32, u32),
     status: (u16, &str),
     models: &str,
-    expect: Expect,
+    expect: &Expect,
 ) {
     let (prefill, decode) = expected;
     let model = Some("tiny".to_owned());
@@ -32,7 +32,7 @@ fn dynamo_without_workers_is_healthy_but_not_ready() {
         (1, 2),
         (200, r#"{"status":"healthy","endpoints":[],"instances":[]}"#),
         NO_MODELS,
-        expect!["not ready: prefill 0/1, decode 0/2, waiting for workers to register"],
+        &expect!["not ready: prefill 0/1, decode 0/2, waiting for workers to register"],
     );
 }
 
@@ -49,14 +49,14 @@ fn dynamo_counts_only_the_generate_endpoint() {
         (1, 2),
         (200, DYNAMO_1P2D),
         TINY,
-        expect!["ready: prefill 1/1, decode 2/2"],
+        &expect!["ready: prefill 1/1, decode 2/2"],
     );
     check(
         FrontendProtocol::Dynamo,
         (2, 2),
         (200, DYNAMO_1P2D),
         TINY,
-        expect!["not ready: prefill 1/2, decode 2/2, waiting for workers to register"],
+        &expect!["not ready: prefill 1/2, decode 2/2, waiting for workers to register"],
     );
 }
 
@@ -67,7 +67,7 @@ fn dynamo_registers_workers_before_the_model_can_be_asked_for() {
         (1, 2),
         (200, DYNAMO_1P2D),
         NO_MODELS,
-        expect!["not ready: prefill 1/1, decode 2/2, model `tiny` is not listed yet"],
+        &expect!["not ready: prefill 1/1, decode 2/2, model `tiny` is not listed yet"],
     );
 }
 
@@ -78,7 +78,7 @@ fn dynamo_serving_another_model_says_which() {
         (1, 2),
         (200, DYNAMO_1P2D),
         r#"{"data":[{"id":"/model"}]}"#,
-        expect![
+        &expect![
             "not ready: prefill 1/1, decode 2/2, model `tiny` is not served; the frontend lists `/model`"
         ],
     );
@@ -98,14 +98,14 @@ fn router_believes_is_healthy_and_not_the_totals() {
         (1, 2),
         (200, &workers(false)),
         "",
-        expect!["not ready: prefill 1/1, decode 1/2, 1 registered worker is not healthy"],
+        &expect!["not ready: prefill 1/1, decode 1/2, 1 registered worker is not healthy"],
     );
     check(
         FrontendProtocol::SglangRouter,
         (1, 2),
         (200, &workers(true)),
         "",
-        expect!["ready: prefill 1/1, decode 2/2"],
+        &expect!["ready: prefill 1/1, decode 2/2"],
     );
 }
 
@@ -119,7 +119,7 @@ fn router_counts_regular_workers_as_decode() {
             r#"{"workers":[{"worker_type":"regular","is_healthy":true},{"worker_type":"regular","is_healthy":true}]}"#,
         ),
         "",
-        expect!["ready: decode 2/2"],
+        &expect!["ready: decode 2/2"],
     );
 }
 
@@ -130,7 +130,7 @@ fn router_that_answers_something_else_is_named() {
         (1, 1),
         (200, "<html>nginx</html>"),
         "",
-        expect![
+        &expect![
             "not ready: prefill 0/1, decode 0/1, the answer of `/workers` cannot be read: expected value at line 1 column 1"
         ],
     );
@@ -139,31 +139,31 @@ fn router_that_answers_something_else_is_named() {
         (1, 1),
         (502, ""),
         "",
-        expect!["not ready: prefill 0/1, decode 0/1, `/workers` answers with status 502"],
+        &expect!["not ready: prefill 0/1, decode 0/1, `/workers` answers with status 502"],
     );
 }
 
 #[test]
 fn trtllm_serve_is_ready_with_a_status_alone() {
-    check(FrontendProtocol::TrtllmServe, (1, 1), (200, ""), "", expect!["ready: prefill 1/1, decode 1/1"]);
+    check(FrontendProtocol::TrtllmServe, (1, 1), (200, ""), "", &expect!["ready: prefill 1/1, decode 1/1"]);
     check(
         FrontendProtocol::TrtllmServe,
         (1, 1),
         (503, ""),
         "",
-        expect!["not ready: prefill 0/1, decode 0/1, `/health` answers with status 503"],
+        &expect!["not ready: prefill 0/1, decode 0/1, `/health` answers with status 503"],
     );
 }
 
 #[test]
 fn vllm_needs_a_listed_model() {
-    check(FrontendProtocol::Vllm, (0, 1), (200, ""), TINY, expect!["ready: decode 1/1"]);
+    check(FrontendProtocol::Vllm, (0, 1), (200, ""), TINY, &expect!["ready: decode 1/1"]);
     check(
         FrontendProtocol::Vllm,
         (0, 1),
         (200, ""),
         NO_MODELS,
-        expect!["not ready: decode 1/1, model `tiny` is not listed yet"],
+        &expect!["not ready: decode 1/1, model `tiny` is not listed yet"],
     );
 }
 
@@ -174,7 +174,7 @@ fn an_expectation_of_nothing_is_not_met_by_a_broken_answer() {
         (0, 0),
         (200, r#"{"status":"healthy"}"#),
         TINY,
-        expect![
+        &expect![
             "not ready: the answer of `/health` cannot be read: missing field `instances` at line 1 column 20"
         ],
     );

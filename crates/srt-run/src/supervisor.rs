@@ -230,9 +230,17 @@ impl Supervisor<'_> {
         let mut is_ready = false;
         for index in 0..self.steps.len() {
             let stage = self.request.plan.steps[index].stage;
-            if entered != Some(stage) {
+            let is_next_stage = entered != Some(stage);
+            if is_next_stage {
+                self.finish_tasks().await?;
+            }
+            // What a stage waits for at its start is the readiness of the stage before it.
+            for wait in self.request.plan.steps[index].wait_for.clone() {
+                self.wait_for(wait).await?;
+            }
+            if is_next_stage {
                 if entered.is_some() {
-                    self.finish_stage().await?;
+                    self.leave();
                 }
                 if stage == Stage::Benchmark && !is_ready {
                     self.wait_until_ready().await?;
@@ -241,17 +249,15 @@ impl Supervisor<'_> {
                 self.enter(RunStage::Steps(stage));
                 entered = Some(stage);
             }
-            for wait in self.request.plan.steps[index].wait_for.clone() {
-                self.wait_for(wait).await?;
-            }
             if stage == Stage::Benchmark {
                 self.run_benchmark_step(index).await?;
             } else {
                 self.start_step(index).await?;
             }
         }
+        self.finish_tasks().await?;
         if entered.is_some() {
-            self.finish_stage().await?;
+            self.leave();
         }
         if !is_ready {
             self.wait_until_ready().await?;
@@ -314,17 +320,14 @@ impl Supervisor<'_> {
     }
 
     /// Waits until the tasks among the started steps have ended.
-    async fn finish_stage(&mut self) -> Result<(), Stop> {
-        loop {
-            let busy = self.request.plan.steps.iter().zip(&self.steps).any(|(step, phase)| {
-                is_task(step.lifetime) && matches!(phase, StepPhase::Starting | StepPhase::Running)
-            });
-            if !busy {
-                self.leave();
-                return Ok(());
-            }
+    async fn finish_tasks(&mut self) -> Result<(), Stop> {
+        let is_busy = |(step, phase): (&Step, &StepPhase)| {
+            is_task(step.lifetime) && matches!(phase, StepPhase::Starting | StepPhase::Running)
+        };
+        while self.request.plan.steps.iter().zip(&self.steps).any(is_busy) {
             self.next().await?;
         }
+        Ok(())
     }
 
     /// Waits until the condition holds.

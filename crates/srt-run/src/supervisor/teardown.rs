@@ -70,6 +70,15 @@ impl Supervisor<'_> {
     }
 
     fn order(&mut self, steps: &[usize], order: Order) {
+        // A keeper whose command has ended is ending the rest already, and needs no more than time.
+        let runs = |index: &usize| match order {
+            Order::Terminate => self.steps[*index] != StepPhase::Ended,
+            Order::Kill => true,
+        };
+        let steps: Vec<usize> = steps.iter().copied().filter(runs).collect();
+        if steps.is_empty() {
+            return;
+        }
         let names = steps.iter().map(|index| self.request.plan.steps[*index].id.to_string()).collect();
         let signal = match order {
             Order::Terminate => "SIGTERM",
@@ -77,7 +86,7 @@ impl Supervisor<'_> {
         };
         self.record.event(EventKind::Ending { steps: names, signal: signal.to_owned() });
         for index in steps {
-            if let Some(orders) = self.orders.get(index) {
+            if let Some(orders) = self.orders.get(&index) {
                 // A step that takes no more orders is gone. Its inbox holds more orders than are ever sent.
                 let _gone = orders.try_send(order);
             }

@@ -8,8 +8,9 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rustix::fs::{FileType, Mode};
 use srt_run::{
-    Control, RunEnd, RunOutcome, SystemClock,
+    Control, PrepareError, RunEnd, RunOutcome, SystemClock,
     record::{EVENTS_FILE, Event, EventKind, RunState, STATUS_FILE, Status, StepState},
 };
 use srtlog::{Rollup, Verdict};
@@ -48,6 +49,11 @@ pub(crate) fn good() -> Scenario {
     }
 }
 
+/// Shell text that sends a signal to a process of the run.
+pub(crate) fn signal(name: &str, signal: &str) -> String {
+    format!("until [ -s {name}.pid ]; do sleep 0.01; done; kill -{signal} $(cat {name}.pid)")
+}
+
 /// The program that stands in for srtctl.
 pub(crate) const STAND_IN: &str = env!("CARGO_BIN_EXE_srt-run-stand-in");
 
@@ -58,7 +64,8 @@ fn own_address() -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(127, 64 + high % 64, low, NEXT.fetch_add(1, Ordering::Relaxed)))
 }
 
-/// A folder for a run, which goes with the value.
+/// A folder for a run, which goes with the value. Beside it lies a pipe, `../go` to the processes of the run, by which
+/// one can wait for another.
 pub(crate) struct Place {
     _parent: TempDir,
     pub(crate) run_dir: Utf8PathBuf,
@@ -67,16 +74,33 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) fn new() -> Self {
         let parent = tempfile::tempdir().unwrap();
-        let run_dir = Utf8Path::from_path(parent.path()).unwrap().join("run");
+        let parent_path = Utf8Path::from_path(parent.path()).unwrap();
+        let fifo = parent_path.join("go");
+        rustix::fs::mknodat(rustix::fs::CWD, fifo.as_str(), FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let run_dir = parent_path.join("run");
         Self { _parent: parent, run_dir }
     }
 }
 
 /// A finished run.
 pub(crate) struct Finished {
+    address: IpAddr,
     pub(crate) place: Place,
     pub(crate) outcome: RunOutcome,
     pub(crate) events: Vec<Event>,
+}
+
+/// Runs a scenario on a runtime of its own.
+pub(crate) fn run_to_end(scenario: &Scenario, react: impl FnMut(&Event) -> Option<Control>) -> Finished {
+    tokio::runtime::Runtime::new().unwrap().block_on(run(scenario, react))
+}
+
+/// Runs a scenario in this folder, unseen.
+pub(crate) async fn begin(scenario: &Scenario, run_dir: &Utf8Path) -> Result<RunOutcome, PrepareError> {
+    let (_control, controls) = mpsc::channel(1);
+    let (events, _shown) = mpsc::channel(1);
+    let launcher = scenario.launcher(STAND_IN, run_dir);
+    srt_run::run(scenario.request(run_dir), launcher, &SystemClock, controls, events).await
 }
 
 /// Runs a scenario. `react` sees each event and may answer with a request to end.
@@ -103,7 +127,7 @@ pub(crate) async fn run(scenario: &Scenario, mut react: impl FnMut(&Event) -> Op
     while let Some(event) = events.recv().await {
         seen.push(event);
     }
-    let finished = Finished { place, outcome, events: seen };
+    let finished = Finished { address: scenario.address, place, outcome, events: seen };
     finished.assert_record_is_whole();
     finished
 }
@@ -157,7 +181,7 @@ impl Finished {
                 write!(summary, "\n{signal} to {}", steps.join(", ")).unwrap();
             }
         }
-        summary.replace(self.place.run_dir.as_str(), "RUN_DIR")
+        summary.replace(self.place.run_dir.as_str(), "RUN_DIR").replace(&self.address.to_string(), "ADDRESS")
     }
 }
 

@@ -1,1 +1,0 @@
-//! A keeper by itself.
