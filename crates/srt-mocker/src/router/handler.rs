@@ -189,8 +189,10 @@ impl Shared {
                 return bad_request("invalid_worker_type", format!("`{other}` is no worker type")).into();
             }
         };
-        self.ask(|reply| Command::Add { url: url.clone(), kind, reply }).await;
-        http::json(StatusCode::ACCEPTED, &json!({ "status": "accepted", "url": url.to_string() }))
+        let id = self.ask(|reply| Command::Add { url: url.clone(), kind, reply }).await;
+        let body = json!({ "status": "accepted", "worker_id": id, "url": url.to_string(),
+            "location": format!("/workers/{id}"), "message": "it is registered as soon as it answers" });
+        http::json(StatusCode::ACCEPTED, &body)
     }
 
     async fn remove(&self, id: &str) -> Response<Body> {
@@ -232,6 +234,7 @@ impl Shared {
         http::json(StatusCode::OK, &json!({ "workers": loads }))
     }
 
+    /// Like the real one, it says `text/plain` about its JSON.
     async fn server_info(&self) -> Response<Body> {
         let count = self.workers().await.len();
         http::json(
@@ -256,7 +259,7 @@ impl Shared {
             flushed += usize::from(registry::get(&worker.url, "/flush_cache").await.is_some());
         }
         let status = if flushed == workers.len() { "success" } else { "partial_success" };
-        let body = json!({ "status": status, "workers_flushed": flushed, "total_workers": workers.len() });
+        let body = json!({ "status": status, "message": format!("{flushed} of {} flushed", workers.len()), "workers_flushed": flushed, "total_http_workers": workers.len(), "total_workers": workers.len() });
         http::json(StatusCode::OK, &body)
     }
 
@@ -315,11 +318,11 @@ impl Shared {
         let prefill = self
             .ask(|reply| Command::Pick { wanted: Wanted::Prefill, reply })
             .await
-            .ok_or_else(|| no_workers("no healthy prefill worker"))?;
+            .ok_or_else(|| no_pair("prefill"))?;
         let decode = self
             .ask(|reply| Command::Pick { wanted: Wanted::Decode, reply })
             .await
-            .ok_or_else(|| no_workers("no healthy decode worker"))?;
+            .ok_or_else(|| no_pair("decode"))?;
         let room = self.next_room.fetch_add(1, Ordering::Relaxed) >> 1;
         let body = with_bootstrap(body, &prefill, room)?;
         let (to_prefill, to_decode) =
@@ -521,8 +524,7 @@ impl From<RouterReply> for Response<Body> {
     fn from(reply: RouterReply) -> Self {
         let RouterReply { status, code, message } = reply;
         let error_type = status.canonical_reason().unwrap_or("Error");
-        let body =
-            json!({ "error": { "type": error_type, "code": code, "message": message, "param": null } });
+        let body = json!({ "error": { "type": error_type, "code": code, "message": message } });
         http::json(status, &body)
     }
 }
@@ -530,6 +532,11 @@ impl From<RouterReply> for Response<Body> {
 fn no_workers(message: &str) -> RouterReply {
     let status = StatusCode::SERVICE_UNAVAILABLE;
     RouterReply { status, code: "no_available_workers", message: message.to_owned() }
+}
+
+fn no_pair(missing: &str) -> RouterReply {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    RouterReply { status, code: "server_selection_failed", message: format!("no healthy {missing} worker") }
 }
 
 fn bad_request(code: &'static str, message: String) -> RouterReply {

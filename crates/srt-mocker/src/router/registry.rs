@@ -20,7 +20,7 @@ use tokio::{
 use super::{Policy, RouterConfig, WorkerUrl, upstream::Connection};
 
 /// A health check that takes longer has failed.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a worker does, as the router was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,8 +59,8 @@ pub(super) enum Command {
     Failed(WorkerId),
     /// All workers that have been registered.
     List(oneshot::Sender<Vec<WorkerView>>),
-    /// A worker that somebody registers by hand.
-    Add { url: WorkerUrl, kind: Kind, reply: oneshot::Sender<WorkerId> },
+    /// A worker that somebody registers by hand; answers its identity.
+    Add { url: WorkerUrl, kind: Kind, reply: oneshot::Sender<String> },
     /// Forgets a worker; answers whether it was there.
     Remove { id: String, reply: oneshot::Sender<bool> },
     /// A health check is over; `Some` holds what a healthy worker said about itself.
@@ -137,6 +137,8 @@ struct Worker {
     url: WorkerUrl,
     kind: Kind,
     load: usize,
+    /// Number of the pick that chose it last; 0 if none did.
+    last_pick: u64,
     state: State,
     probe: AbortHandle,
 }
@@ -173,7 +175,7 @@ pub(super) struct Registry {
     commands: mpsc::UnboundedSender<Command>,
     probes: JoinSet<Infallible>,
     next_id: u64,
-    picks: usize,
+    picks: u64,
     random: RandomState,
 }
 
@@ -243,16 +245,25 @@ impl Registry {
         self.workers.iter_mut().find(|worker| worker.id == id)
     }
 
-    fn add(&mut self, url: WorkerUrl, kind: Kind) -> WorkerId {
+    fn add(&mut self, url: WorkerUrl, kind: Kind) -> String {
         if let Some(worker) = self.workers.iter().find(|worker| worker.url == url) {
-            return worker.id;
+            return worker.uuid.clone();
         }
         self.next_id += 1;
         let id = WorkerId(self.next_id);
         let probe = self.probes.spawn(probe(id, url.clone(), self.probe_interval, self.commands.clone()));
         let uuid = uuid(self.random.hash_one((id, 0)), self.random.hash_one((id, 1)));
-        self.workers.push(Worker { id, uuid, url, kind, load: 0, state: State::Pending, probe });
-        id
+        self.workers.push(Worker {
+            id,
+            uuid: uuid.clone(),
+            url,
+            kind,
+            load: 0,
+            last_pick: 0,
+            state: State::Pending,
+            probe,
+        });
+        uuid
     }
 
     fn probed(&mut self, id: WorkerId, answer: Option<Metadata>) {
@@ -265,19 +276,14 @@ impl Registry {
     }
 
     fn pick(&mut self, wanted: Wanted) -> Option<Lease> {
-        let count = self.workers.len();
-        let start = self.picks;
-        let in_turn = (0..count).map(|offset| (start + offset) % count);
-        let mut candidates = in_turn.filter(|index| {
-            let worker = &self.workers[*index];
-            worker.is_healthy() && worker.does(wanted)
-        });
-        let index = match self.policy {
-            Policy::RoundRobin => candidates.next(),
-            Policy::LeastLoad => candidates.min_by_key(|index| self.workers[*index].load),
-        }?;
-        self.picks = index + 1;
-        let worker = &mut self.workers[index];
+        let policy = self.policy;
+        let candidates = self.workers.iter_mut().filter(|it| it.is_healthy() && it.does(wanted));
+        let worker = candidates.min_by_key(|it| match policy {
+            Policy::RoundRobin => (0, it.last_pick),
+            Policy::LeastLoad => (it.load, it.last_pick),
+        })?;
+        self.picks += 1;
+        worker.last_pick = self.picks;
         worker.load += 1;
         let bootstrap_port = match worker.kind {
             Kind::Prefill { bootstrap_port } => bootstrap_port,

@@ -1,3 +1,5 @@
+#![expect(clippy::needless_raw_string_hashes, reason = "the snapshot tool writes them so")]
+
 use std::time::Duration;
 
 use expect_test::{Expect, expect};
@@ -28,7 +30,7 @@ fn config(role: Role, log_format: LogFormat) -> EngineConfig {
 fn step(work: StepWork, index: u64) -> StepReport {
     StepReport {
         index,
-        started_at: Duration::from_millis(1000),
+        started_at: Duration::from_secs(1),
         ended_at: Duration::from_millis(1025),
         work,
         load: Load {

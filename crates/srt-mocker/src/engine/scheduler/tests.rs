@@ -1,6 +1,8 @@
 //! Scripts in, timelines out. In every test a prompt token takes 1 ms, a decode step 10 ms and 1 ms per running
 //! sequence, and a KV cache travels at 10 tokens per ms.
 
+#![expect(clippy::needless_raw_string_hashes, reason = "the snapshot tool writes them so")]
+
 use std::fmt::Write;
 
 use expect_test::{Expect, expect};
@@ -51,12 +53,12 @@ fn check(model: Model, script: &str, expected: &Expect) {
             "announce" => scheduler.room_announced(number(word()), now, &mut events),
             "withdraw" => {
                 let removed = scheduler.room_withdrawn(number(word()), now, &mut events);
-                writeln!(timeline, "{:4} removed {removed:?}", now.as_millis()).expect("a string");
+                writeln!(timeline, "{:<4} removed {removed:?}", now.as_millis()).expect("a string");
             }
             "arrived" => scheduler.kv_arrived(SequenceId(number(word())), now, &mut events),
             "cancel" => scheduler.remove(SequenceId(number(word())), now, &mut events),
             "flush" => {
-                writeln!(timeline, "{:4} flushed: {}", now.as_millis(), scheduler.flush_cache())
+                writeln!(timeline, "{:<4} flushed: {}", now.as_millis(), scheduler.flush_cache())
                     .expect("a string");
             }
             other => panic!("no command `{other}`"),
@@ -103,7 +105,7 @@ fn print(now: Duration, events: &[Event], timeline: &mut String) {
                 )
             }
         };
-        writeln!(timeline, "{:4} {text}", now.as_millis()).expect("a string");
+        writeln!(timeline, "{:<4} {text}", now.as_millis()).expect("a string");
     }
 }
 
@@ -113,13 +115,13 @@ fn a_prompt_is_computed_and_then_decoded() {
         model(Role::Agg),
         "0 submit 1 20 3",
         &expect![[r#"
-              20 prefill of 1: 20 new + 0 cached (0 running, 0 queued, 0 preallocating, 0 transferring, 20/23 tokens)
-              20 token of 1
-              31 decode of 1 (1 running, 0 queued, 0 preallocating, 0 transferring, 21/23 tokens)
-              31 token of 1
-              42 decode of 1 (1 running, 0 queued, 0 preallocating, 0 transferring, 22/23 tokens)
-              42 token of 1
-              42 1 finished
+            20   prefill of 1: 20 new + 0 cached (0 running, 0 queued, 0 preallocating, 0 transferring, 20/23 tokens)
+            20   token of 1
+            31   decode of 1 (1 running, 0 queued, 0 preallocating, 0 transferring, 21/23 tokens)
+            31   token of 1
+            42   decode of 1 (1 running, 0 queued, 0 preallocating, 0 transferring, 22/23 tokens)
+            42   token of 1
+            42   1 finished
         "#]],
     );
 }
@@ -130,19 +132,19 @@ fn prompts_that_wait_go_before_decoding_and_share_a_batch() {
         model(Role::Agg),
         "0 submit 1 20 3\n5 submit 2 30 2\n6 submit 3 40 1",
         &expect![[r#"
-              20 prefill of 1: 20 new + 0 cached (0 running, 0 queued, 0 preallocating, 0 transferring, 20/23 tokens)
-              20 token of 1
-              90 prefill of 2: 70 new + 0 cached (1 running, 0 queued, 0 preallocating, 0 transferring, 91/96 tokens)
-              90 token of 2
-              90 token of 3
-              90 3 finished
-             102 decode of 2 (2 running, 0 queued, 0 preallocating, 0 transferring, 52/55 tokens)
-             102 token of 1
-             102 token of 2
-             102 2 finished
-             113 decode of 1 (1 running, 0 queued, 0 preallocating, 0 transferring, 22/23 tokens)
-             113 token of 1
-             113 1 finished
+            20   prefill of 1: 20 new + 0 cached (0 running, 0 queued, 0 preallocating, 0 transferring, 20/23 tokens)
+            20   token of 1
+            90   prefill of 2: 70 new + 0 cached (1 running, 0 queued, 0 preallocating, 0 transferring, 91/96 tokens)
+            90   token of 2
+            90   token of 3
+            90   3 finished
+            102  decode of 2 (2 running, 0 queued, 0 preallocating, 0 transferring, 52/55 tokens)
+            102  token of 1
+            102  token of 2
+            102  2 finished
+            113  decode of 1 (1 running, 0 queued, 0 preallocating, 0 transferring, 22/23 tokens)
+            113  token of 1
+            113  1 finished
         "#]],
     );
 }
@@ -153,11 +155,11 @@ fn a_long_prompt_takes_several_batches() {
         model(Role::Agg),
         "0 submit 1 250 1",
         &expect![[r#"
-             100 prefill of 1: 100 new + 0 cached (0 running, 1 queued, 0 preallocating, 0 transferring, 100/251 tokens)
-             200 prefill of 1: 100 new + 0 cached (0 running, 1 queued, 0 preallocating, 0 transferring, 200/251 tokens)
-             250 prefill of 1: 50 new + 0 cached (0 running, 0 queued, 0 preallocating, 0 transferring, 250/251 tokens)
-             250 token of 1
-             250 1 finished
+            100  prefill of 1: 100 new + 0 cached (0 running, 1 queued, 0 preallocating, 0 transferring, 100/251 tokens)
+            200  prefill of 1: 100 new + 0 cached (0 running, 1 queued, 0 preallocating, 0 transferring, 200/251 tokens)
+            250  prefill of 1: 50 new + 0 cached (0 running, 0 queued, 0 preallocating, 0 transferring, 250/251 tokens)
+            250  token of 1
+            250  1 finished
         "#]],
     );
 }
@@ -168,11 +170,11 @@ fn a_full_cache_makes_requests_wait() {
         Model { chunk_tokens: 1000, ..model(Role::Agg) },
         "0 submit 1 90 2\n0 submit 2 908 2\n1 submit 3 10 1",
         &expect![[r#"
-              90 prefill of 1: 90 new + 0 cached (0 running, 0 queued, 0 preallocating, 0 transferring, 90/92 tokens)
-              90 token of 1
-             101 decode of 1 (1 running, 2 queued, 0 preallocating, 0 transferring, 91/92 tokens)
-             101 token of 1
-             101 1 finished
+            90   prefill of 1: 90 new + 0 cached (0 running, 0 queued, 0 preallocating, 0 transferring, 90/92 tokens)
+            90   token of 1
+            101  decode of 1 (1 running, 2 queued, 0 preallocating, 0 transferring, 91/92 tokens)
+            101  token of 1
+            101  1 finished
             1019 prefill of 2: 918 new + 0 cached (0 running, 0 queued, 0 preallocating, 0 transferring, 918/921 tokens)
             1019 token of 2
             1019 token of 3
@@ -190,25 +192,25 @@ fn only_so_many_requests_run_at_once() {
         model(Role::Agg),
         "0 submit 1 1 2\n0 submit 2 1 2\n0 submit 3 1 2\n0 submit 4 1 2\n0 submit 5 1 1",
         &expect![[r#"
-               1 prefill of 1: 1 new + 0 cached (0 running, 0 queued, 0 preallocating, 0 transferring, 1/3 tokens)
-               1 token of 1
-               3 prefill of 2: 2 new + 0 cached (1 running, 2 queued, 0 preallocating, 0 transferring, 4/9 tokens)
-               3 token of 2
-               3 token of 3
-              16 decode of 3 (3 running, 2 queued, 0 preallocating, 0 transferring, 6/9 tokens)
-              16 token of 1
-              16 1 finished
-              16 token of 2
-              16 2 finished
-              16 token of 3
-              16 3 finished
-              18 prefill of 2: 2 new + 0 cached (0 running, 0 queued, 0 preallocating, 0 transferring, 2/5 tokens)
-              18 token of 4
-              18 token of 5
-              18 5 finished
-              29 decode of 1 (1 running, 0 queued, 0 preallocating, 0 transferring, 2/3 tokens)
-              29 token of 4
-              29 4 finished
+            1    prefill of 1: 1 new + 0 cached (0 running, 0 queued, 0 preallocating, 0 transferring, 1/3 tokens)
+            1    token of 1
+            3    prefill of 2: 2 new + 0 cached (1 running, 2 queued, 0 preallocating, 0 transferring, 4/9 tokens)
+            3    token of 2
+            3    token of 3
+            16   decode of 3 (3 running, 2 queued, 0 preallocating, 0 transferring, 6/9 tokens)
+            16   token of 1
+            16   1 finished
+            16   token of 2
+            16   2 finished
+            16   token of 3
+            16   3 finished
+            18   prefill of 2: 2 new + 0 cached (0 running, 0 queued, 0 preallocating, 0 transferring, 2/5 tokens)
+            18   token of 4
+            18   token of 5
+            18   5 finished
+            29   decode of 1 (1 running, 0 queued, 0 preallocating, 0 transferring, 2/3 tokens)
+            29   token of 4
+            29   4 finished
         "#]],
     );
 }
@@ -219,16 +221,16 @@ fn a_cancelled_request_gives_its_place_back() {
         model(Role::Agg),
         "0 submit 1 10 100\n15 submit 2 10 2\n30 cancel 1\n31 submit 3 200 1\n60 cancel 3",
         &expect![[r#"
-              10 prefill of 1: 10 new + 0 cached (0 running, 0 queued, 0 preallocating, 0 transferring, 10/110 tokens)
-              10 token of 1
-              21 decode of 1 (1 running, 0 queued, 0 preallocating, 0 transferring, 11/110 tokens)
-              21 token of 1
-              31 prefill of 1: 10 new + 0 cached (1 running, 0 queued, 0 preallocating, 0 transferring, 22/122 tokens)
-              31 token of 2
-              42 decode of 1 (1 running, 0 queued, 0 preallocating, 0 transferring, 11/12 tokens)
-              42 token of 2
-              42 2 finished
-             142 prefill of 1: 100 new + 0 cached (0 running, 1 queued, 0 preallocating, 0 transferring, 100/201 tokens)
+            10   prefill of 1: 10 new + 0 cached (0 running, 0 queued, 0 preallocating, 0 transferring, 10/110 tokens)
+            10   token of 1
+            21   decode of 1 (1 running, 0 queued, 0 preallocating, 0 transferring, 11/110 tokens)
+            21   token of 1
+            31   prefill of 1: 10 new + 0 cached (1 running, 0 queued, 0 preallocating, 0 transferring, 22/122 tokens)
+            31   token of 2
+            42   decode of 1 (1 running, 0 queued, 0 preallocating, 0 transferring, 11/12 tokens)
+            42   token of 2
+            42   2 finished
+            142  prefill of 1: 100 new + 0 cached (0 running, 1 queued, 0 preallocating, 0 transferring, 100/201 tokens)
         "#]],
     );
 }
@@ -239,8 +241,8 @@ fn no_output_ends_with_the_prompt() {
         model(Role::Agg),
         "0 submit 1 10 0",
         &expect![[r#"
-              10 prefill of 1: 10 new + 0 cached (0 running, 0 queued, 0 preallocating, 0 transferring, 10/10 tokens)
-              10 1 finished
+            10   prefill of 1: 10 new + 0 cached (0 running, 0 queued, 0 preallocating, 0 transferring, 10/10 tokens)
+            10   1 finished
         "#]],
     );
 }
@@ -252,20 +254,20 @@ fn equal_beginnings_are_cached() {
         model,
         "0 submit 1 130 1\n200 submit 2 200 1\n500 submit 3 128 1\n500 flush\n600 flush\n700 submit 4 64 1",
         &expect![[r#"
-             130 prefill of 1: 130 new + 0 cached (0 running, 0 queued, 0 preallocating, 0 transferring, 130/131 tokens)
-             130 token of 1
-             130 1 finished
-             272 prefill of 1: 72 new + 128 cached (0 running, 0 queued, 0 preallocating, 0 transferring, 200/201 tokens)
-             272 token of 2
-             272 2 finished
-             500 flushed: false
-             501 prefill of 1: 1 new + 127 cached (0 running, 0 queued, 0 preallocating, 0 transferring, 128/129 tokens)
-             501 token of 3
-             501 3 finished
-             600 flushed: true
-             764 prefill of 1: 64 new + 0 cached (0 running, 0 queued, 0 preallocating, 0 transferring, 64/65 tokens)
-             764 token of 4
-             764 4 finished
+            130  prefill of 1: 130 new + 0 cached (0 running, 0 queued, 0 preallocating, 0 transferring, 130/131 tokens)
+            130  token of 1
+            130  1 finished
+            272  prefill of 1: 72 new + 128 cached (0 running, 0 queued, 0 preallocating, 0 transferring, 200/201 tokens)
+            272  token of 2
+            272  2 finished
+            500  flushed: false
+            501  prefill of 1: 1 new + 127 cached (0 running, 0 queued, 0 preallocating, 0 transferring, 128/129 tokens)
+            501  token of 3
+            501  3 finished
+            600  flushed: true
+            764  prefill of 1: 64 new + 0 cached (0 running, 0 queued, 0 preallocating, 0 transferring, 64/65 tokens)
+            764  token of 4
+            764  4 finished
         "#]],
     );
 }
@@ -276,14 +278,14 @@ fn prefill_waits_for_its_room_and_sends_the_cache() {
         model(Role::Prefill),
         "0 submit 1 50 8 77\n10 announce 77\n20 announce 78\n30 submit 2 20 8 78",
         &expect![[r#"
-              60 prefill of 1: 50 new + 0 cached (0 running, 0 queued, 0 preallocating, 0 transferring, 50/51 tokens)
-              65 room 77 got 50 tokens
-              65 token of 1
-              65 1 finished
-              80 prefill of 1: 20 new + 0 cached (0 running, 0 queued, 0 preallocating, 1 transferring, 70/72 tokens)
-              82 room 78 got 20 tokens
-              82 token of 2
-              82 2 finished
+            60   prefill of 1: 50 new + 0 cached (0 running, 0 queued, 0 preallocating, 0 transferring, 50/51 tokens)
+            65   room 77 got 50 tokens
+            65   token of 1
+            65   1 finished
+            80   prefill of 1: 20 new + 0 cached (0 running, 0 queued, 0 preallocating, 1 transferring, 70/72 tokens)
+            82   room 78 got 20 tokens
+            82   token of 2
+            82   2 finished
         "#]],
     );
 }
@@ -305,9 +307,9 @@ fn prefill_forgets_a_room_whose_decode_engine_is_gone() {
         model(Role::Prefill),
         "0 submit 1 50 8 77\n1 announce 77\n10 withdraw 77\n11 announce 78\n12 withdraw 78",
         &expect![[r#"
-              10 removed Some(SequenceId(1))
-              12 removed None
-              51 prefill of 1: 50 new + 0 cached (0 running, 0 queued, 0 preallocating, 0 transferring, 50/51 tokens)
+            10   removed Some(SequenceId(1))
+            12   removed None
+            51   prefill of 1: 50 new + 0 cached (0 running, 0 queued, 0 preallocating, 0 transferring, 50/51 tokens)
         "#]],
     );
 }
@@ -318,21 +320,21 @@ fn decode_asks_for_what_fits_and_starts_when_it_is_there() {
         model(Role::Decode),
         "0 submit 1 500 3 71\n0 submit 2 600 2 72\n20 arrived 1\n25 submit 3 10 1 73\n90 arrived 2\n95 arrived 3",
         &expect![[r#"
-               0 1 reserved
-              20 token of 1
-              31 decode of 1 (1 running, 0 queued, 1 preallocating, 0 transferring, 501/503 tokens)
-              31 token of 1
-              42 decode of 1 (1 running, 0 queued, 2 preallocating, 0 transferring, 502/503 tokens)
-              42 token of 1
-              42 1 finished
-              42 2 reserved
-              42 3 reserved
-              90 token of 2
-             101 decode of 1 (1 running, 0 queued, 0 preallocating, 1 transferring, 601/613 tokens)
-             101 token of 2
-             101 2 finished
-             101 token of 3
-             101 3 finished
+            0    1 reserved
+            20   token of 1
+            31   decode of 1 (1 running, 0 queued, 1 preallocating, 0 transferring, 501/503 tokens)
+            31   token of 1
+            42   decode of 1 (1 running, 0 queued, 2 preallocating, 0 transferring, 502/503 tokens)
+            42   token of 1
+            42   1 finished
+            42   2 reserved
+            42   3 reserved
+            90   token of 2
+            101  decode of 1 (1 running, 0 queued, 0 preallocating, 1 transferring, 601/613 tokens)
+            101  token of 2
+            101  2 finished
+            101  token of 3
+            101  3 finished
         "#]],
     );
 }
@@ -343,10 +345,10 @@ fn decode_gives_up_when_the_cache_does_not_come() {
         model(Role::Decode),
         "0 submit 1 500 3 71\n500 submit 2 100 1 72\n1001 arrived 1",
         &expect![[r#"
-           0 1 reserved
-         500 2 reserved
-        1000 1 timed out
-        1500 2 timed out
-    "#]],
+            0    1 reserved
+            500  2 reserved
+            1000 1 timed out
+            1500 2 timed out
+        "#]],
     );
 }

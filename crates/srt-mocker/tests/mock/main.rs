@@ -1,0 +1,6 @@
+//! The mock servers over real sockets on loopback.
+
+mod engine;
+mod faults;
+mod harness;
+mod router;
