@@ -1,8 +1,8 @@
 //! Loads every recipe below a folder with one cluster file, and prints what is wrong with each.
-
-#![expect(clippy::print_stdout, reason = "the output of the example")]
 //!
 //!     cargo run -p srt-schema --example corpus -- RECIPES CLUSTER
+
+#![expect(clippy::print_stdout, reason = "the output of the example")]
 
 use std::{
     fs,

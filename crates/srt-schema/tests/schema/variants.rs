@@ -30,7 +30,8 @@ fn check(case: &Case<'_>, expected: &Expect) {
         let params: Vec<String> =
             variant.params.iter().map(|(key, value)| format!("{key}={}", value.python_str())).collect();
         let suffix = variant.suffix.as_deref().unwrap_or("-");
-        writeln!(out, "{suffix} {} [{}]", variant.recipe.name, params.join(", ")).unwrap();
+        writeln!(out, "{suffix} {} [{}]", variant.recipe.name, params.join(", "))
+            .expect("a String takes any text");
     }
     out += &rendered(&loaded);
     expected.assert_eq(&out);
