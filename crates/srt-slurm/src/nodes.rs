@@ -55,15 +55,23 @@ pub enum AddressError {
     },
     /// The interface of the cluster file has no usable address on a node.
     #[error(
-        "interface `{interface}` has no usable IPv4 address on node `{node}`: \
-         change `network_interface` in srtslurm.yaml, or remove it to use Slurm's own addresses"
+        "interface `{interface}` has no address on node `{node}` that another node can use{}: \
+         change `network_interface` in srtslurm.yaml, or remove it to use Slurm's own addresses",
+        among(found)
     )]
     NoInterface {
         /// The interface.
         interface: String,
         /// The node.
         node: NodeName,
+        /// The addresses that it has.
+        found: Vec<Ipv4Addr>,
     },
+}
+
+fn among(addresses: &[Ipv4Addr]) -> String {
+    let list = addresses.iter().map(Ipv4Addr::to_string).collect::<Vec<_>>().join(", ");
+    if list.is_empty() { String::new() } else { format!(" (it has {list})") }
 }
 
 /// Prints `MARK NODE ADDRESS` for every IPv4 address of the interface in `$1`. The interface is an argument and never
@@ -113,30 +121,53 @@ impl Slurm {
         job: &JobEnvironment,
         interface: &str,
     ) -> Result<Vec<Node>, AddressError> {
-        let answer = self.run(&interface_argv(job, interface)).await?;
-        let found = parse_interface(&answer);
-        let address = |node: &NodeName| {
-            let addresses = found.get(node.as_str()).map(Vec::as_slice).unwrap_or_default();
-            best(addresses).map(IpAddr::V4).ok_or_else(|| AddressError::NoInterface {
-                interface: interface.to_owned(),
-                node: node.clone(),
-            })
-        };
-        job.nodes.iter().map(|name| Ok(Node { name: name.clone(), address: address(name)? })).collect()
+        let mut nodes = Vec::with_capacity(job.nodes.len());
+        for (group, names) in components(job) {
+            let answer = self.run(&interface_argv(&job.job_id, group, names, interface)).await?;
+            let found = parse_interface(&answer);
+            for name in names {
+                let addresses = found.get(name.as_str()).map(Vec::as_slice).unwrap_or_default();
+                let address = best(addresses).ok_or_else(|| AddressError::NoInterface {
+                    interface: interface.to_owned(),
+                    node: name.clone(),
+                    found: addresses.to_vec(),
+                })?;
+                nodes.push(Node { name: name.clone(), address: IpAddr::V4(address) });
+            }
+        }
+        Ok(nodes)
     }
 }
 
-/// One step over all nodes of the job.
-fn interface_argv(job: &JobEnvironment, interface: &str) -> Vec<String> {
-    let count = job.nodes.len();
-    let mut argv = words(&["srun", "--quiet"]);
-    argv.push(format!("--jobid={}", JobId::as_str(&job.job_id)));
-    argv.extend(words(&["--overlap", "--job-name=addresses", "--export=ALL", "--input=none"]));
-    argv.extend([format!("--nodes={count}"), format!("--ntasks={count}"), "--ntasks-per-node=1".to_owned()]);
-    if job.het.is_some() {
-        argv.push("--het-group=0,1".to_owned());
+/// The components of a job, each with its number where there are several.
+fn components(job: &JobEnvironment) -> Vec<(Option<u32>, &[NodeName])> {
+    match job.het {
+        None => vec![(None, &job.nodes)],
+        Some(het) => {
+            let (prefill, decode) = job.nodes.split_at(het.prefill_nodes.min(job.nodes.len()));
+            vec![(Some(0), prefill), (Some(1), decode)]
+        }
     }
-    argv.extend(words(&["sh", "-c", INTERFACE_SCRIPT, "sh", interface, MARK]));
+}
+
+/// One step over all nodes of a component.
+fn interface_argv(job: &JobId, group: Option<u32>, nodes: &[NodeName], interface: &str) -> Vec<String> {
+    let count = nodes.len();
+    let mut argv = words(&["srun", "--quiet"]);
+    argv.extend([format!("--jobid={job}"), "--overlap".to_owned(), "--job-name=addresses".to_owned()]);
+    argv.extend([format!("--nodes={count}"), format!("--ntasks={count}"), "--ntasks-per-node=1".to_owned()]);
+    argv.push(format!("--nodelist={}", compress(nodes)));
+    argv.extend(group.map(|group| format!("--het-group={group}")));
+    argv.extend(words(&[
+        "--export=ALL",
+        "--input=none",
+        "sh",
+        "-c",
+        INTERFACE_SCRIPT,
+        "sh",
+        interface,
+        MARK,
+    ]));
     argv
 }
 

@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use indexmap::IndexMap;
-use srt_context::JobId;
+use srt_context::{Allocation, JobId};
 use srt_launch::{Container, Mount, SELF_PROGRAM, Step, is_secret_variable, shell};
 use srt_topology::NodeName;
+
+use crate::job::JobEnvironment;
 
 /// What a step's command line needs to know of its job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobContext {
     /// The job.
     pub job_id: JobId,
-    /// The jobs under whose numbers Slurm counts its steps; see [`JobEnvironment`](crate::JobEnvironment).
+    /// The jobs under whose numbers Slurm counts its steps; see [`JobEnvironment`].
     pub component_ids: Vec<JobId>,
     /// Addresses of its nodes.
     pub addresses: BTreeMap<NodeName, std::net::IpAddr>,
@@ -21,6 +23,24 @@ pub struct JobContext {
     pub srtctl: Utf8PathBuf,
     /// Folder in which steps start.
     pub working_dir: Utf8PathBuf,
+}
+
+impl JobContext {
+    /// The context of a job whose nodes' addresses are known.
+    pub fn new(
+        job: &JobEnvironment,
+        allocation: &Allocation,
+        srtctl: Utf8PathBuf,
+        working_dir: Utf8PathBuf,
+    ) -> Self {
+        Self {
+            job_id: job.job_id.clone(),
+            component_ids: job.component_ids.clone(),
+            addresses: allocation.nodes.iter().map(|node| (node.name.clone(), node.address)).collect(),
+            srtctl,
+            working_dir,
+        }
+    }
 }
 
 /// Where this program is mounted in the container of a step that runs it.

@@ -68,13 +68,7 @@ impl Lab {
         let allocation = self.slurm.allocation(&environment, None).await.unwrap();
         Job {
             lab: self,
-            context: JobContext {
-                job_id: environment.job_id,
-                component_ids: environment.component_ids,
-                addresses: allocation.nodes.iter().map(|it| (it.name.clone(), it.address)).collect(),
-                srtctl: STAND_IN.into(),
-                working_dir: self.path(""),
-            },
+            context: JobContext::new(&environment, &allocation, STAND_IN.into(), self.path("")),
             nodes: environment.nodes,
         }
     }
@@ -317,7 +311,7 @@ async fn addresses_come_from_slurm_and_an_interface_must_have_one() {
     check(
         &error.replace(job.nodes[0].as_str(), "NODE"),
         &expect![
-            "interface `lo` has no usable IPv4 address on node `NODE`: change `network_interface` in srtslurm.yaml, or remove it to use Slurm's own addresses"
+            "interface `lo` has no address on node `NODE` that another node can use (it has 127.0.0.1): change `network_interface` in srtslurm.yaml, or remove it to use Slurm's own addresses"
         ],
     );
     let nowhere = JobEnvironment { nodes: vec!["nowhere".parse().unwrap()], ..environment };
@@ -459,7 +453,7 @@ async fn steps_find_their_component_of_a_heterogeneous_job() {
         "#SBATCH --nodes=1\n#SBATCH hetjob\n#SBATCH --nodes=2 --mem=100",
         "env >env.txt; sleep 600",
     );
-    let id = lab.slurm.submit(&submission).await.unwrap();
+    lab.slurm.submit(&submission).await.unwrap();
     eventually("the job has started", || {
         fs::read_to_string(lab.path("env.txt"))
             .is_ok_and(|text| text.contains("SLURM_JOB_NODELIST_HET_GROUP_1"))
@@ -477,15 +471,12 @@ async fn steps_find_their_component_of_a_heterogeneous_job() {
     assert_eq!(allocation.nodes.len(), 3);
     let job = Job {
         lab: &lab,
-        context: JobContext {
-            job_id: id,
-            component_ids: environment.component_ids,
-            addresses: allocation.nodes.iter().map(|it| (it.name.clone(), it.address)).collect(),
-            srtctl: STAND_IN.into(),
-            working_dir: lab.path(""),
-        },
+        context: JobContext::new(&environment, &allocation, STAND_IN.into(), lab.path("")),
         nodes: environment.nodes,
     };
+    let error =
+        lab.slurm.allocation(&JobEnvironment::read(&variables).unwrap(), Some("lo")).await.unwrap_err();
+    assert!(error.to_string().contains("(it has 127.0.0.1)"), "{error}");
     let last = job.nodes[2].clone();
     let step = Step {
         nodes: vec![last.clone()],

@@ -6,12 +6,12 @@ use anyhow::{Context, bail};
 
 use crate::process::{command, find_program};
 
-/// Debian packages that hold the daemons and the client commands.
-pub const PACKAGES: [&str; 4] = ["slurmctld", "slurmd", "slurm-client", "munge"];
+/// Debian packages that hold the daemons, the client commands, and what a node is asked for its addresses with.
+pub const PACKAGES: [&str; 5] = ["slurmctld", "slurmd", "slurm-client", "munge", "iproute2"];
 
 /// Programs of those packages.
-const PROGRAMS: [&str; 9] =
-    ["munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "sinfo", "scancel", "scontrol"];
+const PROGRAMS: [&str; 10] =
+    ["munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "sinfo", "scancel", "scontrol", "ip"];
 
 /// The command that installs what is missing.
 fn install_command() -> String {
