@@ -4,7 +4,11 @@ use std::{path::PathBuf, process::ExitCode};
 
 use srtlog::RunFacts;
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a program, and printing is its purpose")]
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is a program, and printing is its purpose"
+)]
 fn main() -> ExitCode {
     let Some(folder) = std::env::args_os().nth(1).map(PathBuf::from) else {
         eprintln!("usage: rollup RUN_DIR");

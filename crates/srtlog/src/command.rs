@@ -140,7 +140,8 @@ pub(crate) fn benchmark(output: &str, benchmark_type: &str) -> Option<LaunchComm
         })?;
     let options = Options::new(&raw_command);
     let header = |name: &str| header_value(output, name);
-    let number = |text: Option<String>| leading_number(text?.as_bytes()).and_then(|(number, _)| number.as_i64());
+    let number =
+        |text: Option<String>| leading_number(text?.as_bytes()).and_then(|(number, _)| number.as_i64());
     let host_and_port = || {
         let (host, port) = (options.text(&["--host"])?, options.number(&["--port"])?);
         raw_command.contains("bench_serving").then(|| format!("http://{host}:{port}"))

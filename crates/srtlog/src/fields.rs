@@ -123,7 +123,12 @@ mod tests {
     fn pairs_are_read_in_any_style() {
         check(
             " #new-seq: 1, input throughput (token/s): 3.5,  host_step_time = 20.0ms,a=b, ",
-            &[("#new-seq", "1"), ("input throughput (token/s)", "3.5"), ("host_step_time", "20.0ms"), ("a", "b")],
+            &[
+                ("#new-seq", "1"),
+                ("input throughput (token/s)", "3.5"),
+                ("host_step_time", "20.0ms"),
+                ("a", "b"),
+            ],
         );
     }
 

@@ -7,6 +7,7 @@ use memchr::memmem;
 
 use crate::{
     event::{BatchKind, BatchMetrics, Event, Phase, PhaseMark, ProblemKind, Rank, Sink},
+    layout::Axis,
     metric::{Metric, Values},
     number::{Number, leading_number},
     timestamp::{self, Timestamp},
@@ -28,9 +29,28 @@ pub(crate) mod about {
 }
 
 const PROBLEMS: &[&str] = &[
-    "Error", "ERROR", "error:", "[E]", "Exception", "Traceback", "out of memory", "OutOfMemory", "OOM", "WARN",
-    "Warning", "warning:", "Killed", "killed", "timed out", "Timeout", "Segmentation fault", "core dumped", "panicked",
-    "Connection refused", "Connection reset", "[W]",
+    "Error",
+    "ERROR",
+    "error:",
+    "[E]",
+    "Exception",
+    "Traceback",
+    "out of memory",
+    "OutOfMemory",
+    "OOM",
+    "WARN",
+    "Warning",
+    "warning:",
+    "Killed",
+    "killed",
+    "timed out",
+    "Timeout",
+    "Segmentation fault",
+    "core dumped",
+    "panicked",
+    "Connection refused",
+    "Connection reset",
+    "[W]",
 ];
 
 /// Finds in one pass what a line may be about.
@@ -65,9 +85,7 @@ impl Scanner {
     /// What the line may be about; zero for nearly every line.
     #[inline]
     pub(crate) fn scan(&self, line: &[u8]) -> u8 {
-        self.needles
-            .find_iter(line)
-            .fold(0, |found, hit| found | self.meanings[hit.pattern().as_usize()])
+        self.needles.find_iter(line).fold(0, |found, hit| found | self.meanings[hit.pattern().as_usize()])
     }
 }
 
@@ -138,7 +156,9 @@ fn classify(line: &[u8]) -> Option<ProblemKind> {
         ProblemKind::OutOfMemory
     } else if any(&["KVTransferError", "KV transfer failed", "kvcache transfer failed"]) {
         ProblemKind::KvTransfer
-    } else if any(&["Segmentation fault", "core dumped"]) || (has("illed") && any(&["Killed", "killed by", "was killed"])) {
+    } else if any(&["Segmentation fault", "core dumped"])
+        || (has("illed") && any(&["Killed", "killed by", "was killed"]))
+    {
         ProblemKind::Killed
     } else if is_error && any(&["CUDA error", "CUDA driver", "cudaError", "device-side assert"]) {
         ProblemKind::Cuda
@@ -190,27 +210,30 @@ pub(crate) fn number_after(text: &[u8], key: &[u8]) -> Option<Number> {
     leading_number(&rest[spaces..]).map(|(number, _)| number)
 }
 
-/// Ranks named as `DP0`, `TP3`, `PP1`, `EP14`, or `RANK 2` (a tensor-parallel rank) in the text before a message.
+/// Ranks named as `DP0`, `TP3`, `PP1`, or `EP14` in the text before a message.
 pub(crate) fn ranks(prefix: &[u8]) -> Rank {
     let mut rank = Rank::default();
+    for_each_rank(prefix, |axis, _, value| axis.set(&mut rank, Some(value)));
+    rank
+}
+
+/// Each rank named in the text before a message, with the digits that name it.
+pub(crate) fn for_each_rank<'a>(prefix: &'a [u8], mut each: impl FnMut(Axis, &'a [u8], u32)) {
     for at in memchr::memchr_iter(b'P', prefix) {
-        let Some(letter) = at.checked_sub(1).map(|before| prefix[before]) else { continue };
+        let axis = match at.checked_sub(1).map(|before| prefix[before]) {
+            Some(b'D') => Axis::Data,
+            Some(b'T') => Axis::Tensor,
+            Some(b'P') => Axis::Pipeline,
+            Some(b'E') => Axis::Expert,
+            _ => continue,
+        };
         let starts_word = at < 2 || !prefix[at - 2].is_ascii_alphanumeric();
         let Some((Number::Int(value), length)) = leading_number(&prefix[at + 1..]) else { continue };
         let ends_word = prefix.get(at + 1 + length).is_none_or(|byte| !byte.is_ascii_alphanumeric());
-        if !starts_word || !ends_word {
-            continue;
-        }
-        let value = u32::try_from(value).ok();
-        match letter {
-            b'D' => rank.dp = rank.dp.or(value),
-            b'T' => rank.tp = rank.tp.or(value),
-            b'P' => rank.pp = rank.pp.or(value),
-            b'E' => rank.ep = rank.ep.or(value),
-            _ => {}
+        if let (true, true, Ok(value)) = (starts_word, ends_word, u32::try_from(value)) {
+            each(axis, &prefix[at + 1..at + 1 + length], value);
         }
     }
-    rank
 }
 
 /// The text up to the bracket that closes the one before it, or all of it.

@@ -15,6 +15,7 @@ mod event;
 mod fields;
 mod general;
 mod json;
+mod layout;
 mod lines;
 mod metric;
 mod node;
@@ -35,7 +36,8 @@ pub use collect::{NodeConfig, NodeMetrics, PhaseReading, Problem, RequestTiming,
 pub use command::LaunchCommand;
 pub use coverage::Coverage;
 pub use event::{
-    BatchKind, BatchMetrics, Event, MemoryKind, MemoryMetrics, Phase, PhaseMark, ProblemKind, Rank, SettingValue, Sink,
+    BatchKind, BatchMetrics, Event, MemoryKind, MemoryMetrics, Phase, PhaseMark, ProblemKind, Rank,
+    SettingValue, Sink,
 };
 pub use metric::{Metric, Values};
 pub use node::{NODE_PARSERS, NodeParser, node_parser};
@@ -44,8 +46,8 @@ pub use results::{
     BENCHMARK_PARSERS, BenchmarkParser, BenchmarkResult, RequestRate, ResultError, benchmark_parser,
 };
 pub use rollup::{
-    EnvironmentConfig, FileCoverage, NodeProblem, NodeRollup, NodesSummary, Rollup, RollupError, RunFacts, StartupPhase,
-    rollup,
+    EnvironmentConfig, FileCoverage, NodeProblem, NodeRollup, NodesSummary, Rollup, RollupError, RunFacts,
+    StartupPhase, rollup,
 };
 pub use timestamp::Timestamp;
 pub use verdict::{Reason, Verdict};

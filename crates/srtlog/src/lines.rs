@@ -3,7 +3,7 @@
 use memchr::memchr2_iter;
 
 /// Lines are kept up to this length; the rest of a longer one is dropped, so that memory stays bounded.
-pub(crate) const MAX_LINE: usize = 1 << 20;
+pub(crate) const MAX_LINE: usize = 256 << 10;
 
 /// Splits a byte stream at `\n`, `\r\n`, and `\r` (progress bars), without a copy for lines that arrive whole.
 #[derive(Debug, Default)]

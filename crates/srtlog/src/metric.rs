@@ -104,6 +104,8 @@ metrics! {
     ActiveReq = "active_req",
     /// Requests fetched for the iteration.
     FetchedReq = "fetched_req",
+    /// Most requests at once.
+    MaxReq = "max_req",
     /// Padding requests.
     DummyReq = "dummy_req",
     /// Active requests left out of the iteration.
@@ -196,7 +198,7 @@ metrics! {
     AllocWaitMs = "alloc_wait_ms",
 }
 
-const COUNT: usize = Metric::ALL.len();
+pub(crate) const COUNT: usize = Metric::ALL.len();
 const _: () = assert!(COUNT <= 128, "the presence mask holds 128 metrics");
 
 /// The readings of one line. Holding none costs nothing to clear, so one value serves a whole file.
@@ -244,18 +246,34 @@ impl Values {
         self.whole = 0;
     }
 
-    /// Keeps the first value of a metric: a field that is named twice means what it said first.
+    /// Sets a metric that is known to be unset.
     #[inline]
-    pub(crate) fn set(&mut self, metric: Metric, number: Number) {
+    pub(crate) fn put(&mut self, metric: Metric, number: Number) {
         let bit = 1_u128 << metric as u8;
-        if self.present & bit != 0 {
-            return;
-        }
         self.present |= bit;
         if matches!(number, Number::Int(_)) {
             self.whole |= bit;
         }
         self.numbers[metric as usize] = number.as_f64();
+    }
+
+    /// Each reading with its index, as a float, and whether it is whole.
+    #[inline]
+    pub(crate) fn for_each(&self, mut each: impl FnMut(usize, f64, bool)) {
+        let mut left = self.present;
+        while left != 0 {
+            let index = left.trailing_zeros() as usize;
+            left &= left - 1;
+            each(index, self.numbers[index], self.whole & (1 << index) != 0);
+        }
+    }
+
+    /// Keeps the first value of a metric: a field that is named twice means what it said first.
+    #[inline]
+    pub(crate) fn set(&mut self, metric: Metric, number: Number) {
+        if self.present & (1 << metric as u8) == 0 {
+            self.put(metric, number);
+        }
     }
 }
 

@@ -1,13 +1,6 @@
 //! Readers of worker logs: the [`NodeParser`] trait and its registry.
 
-use crate::{
-    coverage::Coverage,
-    event::Sink,
-    lines::Lines,
-    sglang::Sglang,
-    trtllm::Trtllm,
-    vllm::Vllm,
-};
+use crate::{coverage::Coverage, event::Sink, lines::Lines, sglang::Sglang, trtllm::Trtllm, vllm::Vllm};
 
 /// Reads the log of one worker, pushed in pieces of any size.
 pub trait NodeParser: Send {
@@ -81,6 +74,7 @@ impl<D: Dialect> NodeParser for Reader<D> {
             coverage.lines += 1;
             dialect.read_line(line, coverage, sink);
         });
+        coverage.cut_lines = lines.cut;
         dialect.finish(coverage, sink);
     }
 

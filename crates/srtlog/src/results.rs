@@ -142,14 +142,17 @@ pub enum ResultError {
 }
 
 /// Names that [`benchmark_parser`] knows.
-pub const BENCHMARK_PARSERS: &[&str] = &["sa-bench", "vllm-bench", "sglang-bench", "mooncake-router", "trace-replay"];
+pub const BENCHMARK_PARSERS: &[&str] =
+    &["sa-bench", "vllm-bench", "sglang-bench", "mooncake-router", "trace-replay"];
 
 /// The reader for the results of a benchmark, by the name that recipes use for it.
 pub fn benchmark_parser(name: &str) -> Option<Box<dyn BenchmarkParser>> {
     Some(match name {
         "sa-bench" => Box::new(Flat { name: "sa-bench", place: Place::Folder, needs_concurrency: true }),
         "vllm-bench" => Box::new(Flat { name: "vllm-bench", place: Place::Folder, needs_concurrency: false }),
-        "sglang-bench" => Box::new(Flat { name: "sglang-bench", place: Place::Anywhere, needs_concurrency: false }),
+        "sglang-bench" => {
+            Box::new(Flat { name: "sglang-bench", place: Place::Anywhere, needs_concurrency: false })
+        }
         "mooncake-router" => Box::new(Aiperf { name: "mooncake-router" }),
         "trace-replay" => Box::new(Aiperf { name: "trace-replay" }),
         _ => return None,
@@ -195,7 +198,8 @@ impl BenchmarkParser for Flat {
 
     fn read(&self, file: &mut dyn Read) -> Result<Vec<BenchmarkResult>, ResultError> {
         let stream = PythonJson::new(file);
-        let objects = serde_json::Deserializer::from_reader(io::BufReader::new(stream)).into_iter::<FlatResult>();
+        let objects =
+            serde_json::Deserializer::from_reader(io::BufReader::new(stream)).into_iter::<FlatResult>();
         let mut results = Vec::new();
         for object in objects {
             results.extend(object?.0);

@@ -70,7 +70,9 @@ pub enum RollupError {
         source: io::Error,
     },
     /// The folder has nothing of a run: no recipe, no log, no result.
-    #[error("`{path}` is no run folder: it has no `config.yaml`, no worker log, and no result; name the folder that holds `logs/`")]
+    #[error(
+        "`{path}` is no run folder: it has no `config.yaml`, no worker log, and no result; name the folder that holds `logs/`"
+    )]
     NoRun {
         /// The folder.
         path: PathBuf,
@@ -119,8 +121,7 @@ fn read_log(log: &WorkerLog, backend: Option<&str>) -> Reading {
     let engine = backend
         .and_then(|backend| NODE_PARSERS.iter().copied().find(|name| *name == backend))
         .unwrap_or_else(|| guess_engine(&log.files));
-    let mut reading =
-        Reading { engine, sums: NodeSums::default(), files: Vec::new(), warnings: Vec::new() };
+    let mut reading = Reading { engine, sums: NodeSums::default(), files: Vec::new(), warnings: Vec::new() };
     for path in &log.files {
         let mut parser = node_parser(engine).expect("the name comes from the registry");
         let mut sums = NodeSums::default();

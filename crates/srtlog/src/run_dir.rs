@@ -68,7 +68,9 @@ impl RunDir {
         let mut logs: Vec<WorkerLog> = Vec::new();
         for (node, role, worker, _, _, path) in files {
             match logs.last_mut() {
-                Some(log) if (&log.node, &log.role, &log.worker) == (&node, &role, &worker) => log.files.push(path),
+                Some(log) if (&log.node, &log.role, &log.worker) == (&node, &role, &worker) => {
+                    log.files.push(path)
+                }
                 _ => logs.push(WorkerLog { node, role, worker, files: vec![path] }),
             }
         }
@@ -83,7 +85,9 @@ impl RunDir {
             // The first layout kept result folders beside the logs.
             let mut beside = Vec::new();
             walk(&self.root, Path::new(""), MAX_DEPTH - 1, &mut beside);
-            found.extend(beside.into_iter().filter(|path| !path.starts_with("logs") && path.components().count() == 2));
+            found.extend(
+                beside.into_iter().filter(|path| !path.starts_with("logs") && path.components().count() == 2),
+            );
         }
         found.sort();
         found

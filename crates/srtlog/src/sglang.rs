@@ -11,9 +11,10 @@ use regex::bytes::Regex;
 use crate::{
     ansi,
     coverage::Coverage,
-    event::{BatchKind, BatchMetrics, Event, MemoryKind, MemoryMetrics, SettingValue, Sink},
+    event::{BatchKind, BatchMetrics, Event, MemoryKind, MemoryMetrics, Rank, SettingValue, Sink},
     fields::{Fields, unquote},
     general::{self, Scanner, about},
+    layout::{Layouts, Slot, Trace},
     metric::Metric,
     node::Dialect,
     number::{Number, leading_number},
@@ -23,33 +24,42 @@ use crate::{
 /// Fields are read up to this far into a line, so that hostile lines cost no more than honest ones.
 const MAX_BODY: usize = 64 << 10;
 
+static SCANNER: LazyLock<Scanner> = LazyLock::new(|| {
+    Scanner::new(&[
+        ("avail mem=", about::MEMORY),
+        ("avail_mem=", about::MEMORY),
+        ("mem usage=", about::MEMORY),
+        ("KV size:", about::MEMORY),
+        ("K size:", about::MEMORY),
+        ("tp_size=", about::SETTING),
+        ("ServerArgs(", about::SETTING),
+        ("[CMD]", about::COMMAND),
+        ("sglang.launch_server", about::COMMAND),
+        ("launch_server.py", about::COMMAND),
+        ("dynamo.sglang", about::COMMAND),
+        ("ReqTimeStats(", about::READING),
+        ("Transfer Engine Throughput:", about::READING),
+    ])
+});
+
 pub(crate) struct Sglang {
     batch_word: Finder<'static>,
-    scanner: Scanner,
+    scanner: &'static Scanner,
     batch: BatchMetrics,
     scratch: Vec<u8>,
+    layouts: Layouts,
+    trace: Trace,
 }
 
 impl Sglang {
     pub(crate) fn new() -> Sglang {
         Sglang {
             batch_word: Finder::new(b" batch"),
-            scanner: Scanner::new(&[
-                ("avail mem=", about::MEMORY),
-                ("avail_mem=", about::MEMORY),
-                ("mem usage=", about::MEMORY),
-                ("KV size:", about::MEMORY),
-                ("K size:", about::MEMORY),
-                ("tp_size=", about::SETTING),
-                ("ServerArgs(", about::SETTING),
-                ("[CMD]", about::COMMAND),
-                ("sglang.launch_server", about::COMMAND),
-                ("launch_server.py", about::COMMAND),
-                ("dynamo.sglang", about::COMMAND),
-                ("ReqTimeStats(", about::READING),
-            ]),
+            scanner: &SCANNER,
             batch: BatchMetrics::empty(),
             scratch: Vec::new(),
+            layouts: Layouts::default(),
+            trace: Trace::default(),
         }
     }
 }
@@ -59,23 +69,23 @@ impl Dialect for Sglang {
 
     #[inline]
     fn read_line(&mut self, line: &[u8], coverage: &mut Coverage, sink: &mut dyn Sink) {
+        if self.layouts.read(line, &mut self.batch) {
+            coverage.candidates += 1;
+            coverage.parsed += 1;
+            sink.event(&Event::Batch(&self.batch));
+            return;
+        }
         if let Some(marker) = self.find_marker(line, 0)
             && !ansi::is_coloured(&line[marker.body..])
         {
+            self.trace.clear();
             self.read_records(line, marker, coverage, sink);
             return;
         }
-        let found = self.scanner.scan(line);
         if ansi::is_coloured(line) {
-            self.read_coloured(line, found, coverage, sink);
+            self.read_coloured(line, coverage, sink);
         } else {
-            if self.names_a_batch(line) {
-                coverage.candidates += 1;
-                coverage.unparsed(line);
-            }
-            if found != 0 {
-                read_other(line, found, coverage, sink);
-            }
+            self.read_other(line, coverage, sink);
         }
     }
 }
@@ -116,32 +126,40 @@ impl Sglang {
     }
 
     /// Reads a coloured line by its text.
-    fn read_coloured(&mut self, line: &[u8], found: u8, coverage: &mut Coverage, sink: &mut dyn Sink) {
-        if found == 0 && memchr::memmem::find(line, b"batch").is_none() {
-            return;
-        }
+    fn read_coloured(&mut self, line: &[u8], coverage: &mut Coverage, sink: &mut dyn Sink) {
         let mut clean = std::mem::take(&mut self.scratch);
         ansi::strip(line, &mut clean);
         if let Some(marker) = self.find_marker(&clean, 0) {
+            self.trace.clear();
+            self.trace.give_up();
             self.read_records(&clean, marker, coverage, sink);
         } else {
-            if self.names_a_batch(&clean) {
-                coverage.candidates += 1;
-                coverage.unparsed(&clean);
-            }
-            if found != 0 {
-                read_other(&clean, found, coverage, sink);
-            }
+            self.read_other(&clean, coverage, sink);
         }
         self.scratch = clean;
+    }
+
+    /// Reads a line that is no metric line.
+    fn read_other(&self, line: &[u8], coverage: &mut Coverage, sink: &mut dyn Sink) {
+        if self.names_a_batch(line) {
+            coverage.candidates += 1;
+            coverage.unparsed(line);
+        }
+        let found = self.scanner.scan(line);
+        if found != 0 {
+            read_other(line, found, coverage, sink);
+        }
     }
 
     #[inline]
     fn read_records(&mut self, line: &[u8], marker: Marker, coverage: &mut Coverage, sink: &mut dyn Sink) {
         self.batch.values.clear();
         let body = &line[marker.body..];
-        if body.len() <= MAX_BODY && read_plain_fields(body, &mut self.batch) {
+        if body.len() <= MAX_BODY && read_plain_fields(line, body, &mut self.batch, &mut self.trace) {
             self.report(&line[..marker.start], marker, line, coverage, sink);
+            if marker.batch_id.is_none() {
+                self.layouts.learn(line, &mut self.trace, marker.kind);
+            }
         } else {
             self.read_unusual(line, marker, coverage, sink);
         }
@@ -158,7 +176,8 @@ impl Sglang {
             let end = next.map_or(line.len(), |next| {
                 let between = &line[marker.body..next.start];
                 let tail = between.len().saturating_sub(512);
-                timestamp::find_last(&between[tail..]).map_or(next.start, |range| marker.body + tail + range.start)
+                timestamp::find_last(&between[tail..])
+                    .map_or(next.start, |range| marker.body + tail + range.start)
             });
             self.batch.values.clear();
             self.batch.lists.clear();
@@ -193,12 +212,19 @@ impl Sglang {
         self.batch.kind = marker.kind;
         let time = timestamp::find(prefix);
         let after_time = time.as_ref().map_or(0, |range| range.end);
-        self.batch.timestamp = time.map_or(Timestamp::NONE, |range| Timestamp::new(&prefix[range]));
+        self.batch.timestamp = Timestamp::NONE;
+        if let Some(range) = time {
+            self.trace.note(line, &prefix[range.clone()], Slot::Time);
+            self.batch.timestamp = Timestamp::new(&prefix[range]);
+        }
         // Ranks stand in the brackets that open the line, and Dynamo's own prefix has none.
-        self.batch.rank = match memchr::memchr(b']', &prefix[after_time..]) {
-            Some(close) => general::ranks(&prefix[after_time..after_time + close]),
-            None => crate::event::Rank::default(),
-        };
+        self.batch.rank = Rank::default();
+        if let Some(close) = memchr::memchr(b']', &prefix[after_time..]) {
+            general::for_each_rank(&prefix[after_time..after_time + close], |axis, digits, value| {
+                self.trace.note(line, digits, Slot::Rank(axis));
+                axis.set(&mut self.batch.rank, Some(value));
+            });
+        }
         sink.event(&Event::Batch(&self.batch));
     }
 }
@@ -231,16 +257,23 @@ fn body_after(line: &[u8], after: usize) -> Option<(usize, Option<i64>)> {
 
 /// Reads fields that are known and plain numbers, which is every field of nearly every line. `false` at the first other.
 #[inline]
-fn read_plain_fields(body: &[u8], batch: &mut BatchMetrics) -> bool {
+fn read_plain_fields(line: &[u8], body: &[u8], batch: &mut BatchMetrics, trace: &mut Trace) -> bool {
     for field in Fields::new(body) {
         let Some(metric) = metric_of(field.key) else { return false };
         match leading_number(field.value) {
-            Some((number, length)) if length == field.value.len() => batch.values.set(metric, number),
-            _ => match field.value {
-                b"True" => batch.values.set(metric, Number::Int(1)),
-                b"False" => batch.values.set(metric, Number::Int(0)),
-                _ => return false,
-            },
+            Some((number, length)) if length == field.value.len() => {
+                trace.note(line, field.value, Slot::Metric(metric));
+                batch.values.set(metric, number);
+            }
+            _ => {
+                let flag = match field.value {
+                    b"True" => 1,
+                    b"False" => 0,
+                    _ => return false,
+                };
+                trace.note(line, field.value, Slot::Flag(metric));
+                batch.values.set(metric, Number::Int(flag));
+            }
         }
     }
     true
@@ -308,7 +341,7 @@ fn metric_of(key: &[u8]) -> Option<Metric> {
     })
 }
 
-fn read_other(line: &[u8], found: u8, coverage: &Coverage, sink: &mut dyn Sink) {
+fn read_other(line: &[u8], found: u8, coverage: &mut Coverage, sink: &mut dyn Sink) {
     if found & about::MEMORY != 0 {
         memory(line, sink);
     }
@@ -320,6 +353,7 @@ fn read_other(line: &[u8], found: u8, coverage: &Coverage, sink: &mut dyn Sink) 
     }
     if found & about::READING != 0 {
         request(line, sink);
+        transfer_engine(line, coverage, sink);
     }
     if found & about::PHASE != 0 {
         general::phases(line, sink);
@@ -456,4 +490,16 @@ fn request(line: &[u8], sink: &mut dyn Sink) {
         timing.values.set(metric, number);
     }
     sink.event(&Event::Request { id: &id, timing: &timing });
+}
+
+/// Reads the rate that Mooncake's transfer engine logs: `Transfer Engine Throughput: 5.32 MB/s (over last 5s)`.
+fn transfer_engine(line: &[u8], coverage: &mut Coverage, sink: &mut dyn Sink) {
+    let Some(rate) = general::number_after(line, b"Transfer Engine Throughput:") else { return };
+    coverage.candidates += 1;
+    coverage.parsed += 1;
+    let mut reading = BatchMetrics::empty();
+    reading.kind = BatchKind::KvTransfer;
+    reading.timestamp = general::time_of(line);
+    reading.values.set(Metric::TransferMbPerS, rate);
+    sink.event(&Event::Batch(&reading));
 }

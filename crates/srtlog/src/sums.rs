@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use crate::{
     collect::{NodeConfig, Setting},
     event::{BatchKind, BatchMetrics, Event, MemoryMetrics, Phase, PhaseMark, ProblemKind, Sink},
-    metric::{Metric, Values},
+    metric::{COUNT, Metric, Values},
     number::Number,
     timestamp::Timestamp,
 };
@@ -20,28 +20,28 @@ const MAX_ARGUMENTS: usize = 1024;
 pub(crate) struct Spread {
     sum: f64,
     count: u64,
-    max: Option<Number>,
+    max: f64,
+    max_is_whole: bool,
 }
 
 impl Spread {
     #[inline]
-    fn add(&mut self, number: Option<Number>) {
-        let Some(number) = number else { return };
-        self.sum += number.as_f64();
-        self.count += 1;
-        if self.max.is_none_or(|max| number.as_f64() > max.as_f64()) {
-            self.max = Some(number);
+    fn add(&mut self, value: f64, is_whole: bool) {
+        if self.count == 0 || value > self.max {
+            self.max = value;
+            self.max_is_whole = is_whole;
         }
+        self.sum += value;
+        self.count += 1;
     }
 
     fn merge(&mut self, other: &Spread) {
+        if other.count > 0 && (self.count == 0 || other.max > self.max) {
+            self.max = other.max;
+            self.max_is_whole = other.max_is_whole;
+        }
         self.sum += other.sum;
         self.count += other.count;
-        if let Some(number) = other.max
-            && self.max.is_none_or(|max| number.as_f64() > max.as_f64())
-        {
-            self.max = Some(number);
-        }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "no log has 2^53 lines")]
@@ -49,8 +49,10 @@ impl Spread {
         (self.count > 0).then(|| self.sum / self.count as f64)
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "the number was whole when it was read")]
     pub(crate) fn max(&self) -> Option<Number> {
-        self.max
+        let max = if self.max_is_whole { Number::Int(self.max as i64) } else { Number::Float(self.max) };
+        (self.count > 0).then_some(max)
     }
 
     /// The sum, if there was anything to add up.
@@ -60,59 +62,36 @@ impl Spread {
     }
 }
 
-/// Sums over the batches of one kind.
-#[derive(Debug, Clone, Copy, Default)]
+/// Sums over the batches of one kind: a [`Spread`] for each metric.
+#[derive(Debug, Clone)]
 pub(crate) struct BatchSums {
     pub(crate) batches: u64,
-    pub(crate) new_tokens: Spread,
-    pub(crate) cached_tokens: Spread,
-    pub(crate) input_throughput: Spread,
-    pub(crate) gen_throughput: Spread,
-    pub(crate) running: Spread,
-    pub(crate) queue: Spread,
-    pub(crate) inflight: Spread,
-    pub(crate) transfer: Spread,
-    pub(crate) token_usage: Spread,
-    pub(crate) accept_len: Spread,
-    pub(crate) accept_rate: Spread,
-    pub(crate) retracted: Spread,
-    pub(crate) prealloc: Spread,
+    spreads: [Spread; COUNT],
+}
+
+impl Default for BatchSums {
+    fn default() -> BatchSums {
+        BatchSums { batches: 0, spreads: [Spread::default(); COUNT] }
+    }
 }
 
 impl BatchSums {
     #[inline]
     fn add(&mut self, values: &Values) {
         self.batches += 1;
-        self.new_tokens.add(values.get(Metric::NewToken));
-        self.cached_tokens.add(values.get(Metric::CachedToken));
-        self.input_throughput.add(values.get(Metric::InputThroughput));
-        self.gen_throughput.add(values.get(Metric::GenThroughput));
-        self.running.add(values.get(Metric::RunningReq));
-        self.queue.add(values.get(Metric::QueueReq));
-        self.inflight.add(values.get(Metric::InflightReq));
-        self.transfer.add(values.get(Metric::TransferReq));
-        self.token_usage.add(values.get(Metric::TokenUsage));
-        self.accept_len.add(values.get(Metric::AcceptLen));
-        self.accept_rate.add(values.get(Metric::AcceptRate));
-        self.retracted.add(values.get(Metric::RetractedReq));
-        self.prealloc.add(values.get(Metric::PreallocReq));
+        values.for_each(|index, value, is_whole| self.spreads[index].add(value, is_whole));
     }
 
     pub(crate) fn merge(&mut self, other: &BatchSums) {
         self.batches += other.batches;
-        self.new_tokens.merge(&other.new_tokens);
-        self.cached_tokens.merge(&other.cached_tokens);
-        self.input_throughput.merge(&other.input_throughput);
-        self.gen_throughput.merge(&other.gen_throughput);
-        self.running.merge(&other.running);
-        self.queue.merge(&other.queue);
-        self.inflight.merge(&other.inflight);
-        self.transfer.merge(&other.transfer);
-        self.token_usage.merge(&other.token_usage);
-        self.accept_len.merge(&other.accept_len);
-        self.accept_rate.merge(&other.accept_rate);
-        self.retracted.merge(&other.retracted);
-        self.prealloc.merge(&other.prealloc);
+        for (mine, other) in self.spreads.iter_mut().zip(&other.spreads) {
+            mine.merge(other);
+        }
+    }
+
+    /// The readings of one metric.
+    pub(crate) fn of(&self, metric: Metric) -> &Spread {
+        &self.spreads[metric as usize]
     }
 }
 

@@ -124,12 +124,13 @@ pub(crate) fn find_last(text: &[u8]) -> Option<Range<usize>> {
     let dated = (0..text.len())
         .rev()
         .find_map(|at| length_at(&text[at..]).filter(|&length| length >= 19).map(|length| at..at + length));
-    dated.or_else(|| (0..text.len()).rev().find_map(|at| length_at(&text[at..]).map(|length| at..at + length)))
+    dated
+        .or_else(|| (0..text.len()).rev().find_map(|at| length_at(&text[at..]).map(|length| at..at + length)))
 }
 
 /// Length of the time that starts at the first byte, if one does.
 #[inline]
-fn length_at(text: &[u8]) -> Option<usize> {
+pub(crate) fn length_at(text: &[u8]) -> Option<usize> {
     if matches(text, b"dddd-dd-dd") && matches!(text.get(10), Some(b'T' | b' ')) {
         return clock_length(&text[11..]).map(|length| 11 + length);
     }
@@ -174,14 +175,19 @@ mod tests {
 
     #[track_caller]
     fn check(line: &str, text: &str, seconds: f64) {
-        let stamp = find(line.as_bytes()).map_or(Timestamp::NONE, |range| Timestamp::new(&line.as_bytes()[range]));
+        let stamp =
+            find(line.as_bytes()).map_or(Timestamp::NONE, |range| Timestamp::new(&line.as_bytes()[range]));
         assert_eq!(stamp.as_str(), text);
         assert_eq!(stamp.seconds().unwrap_or(-1.0), seconds);
     }
 
     #[test]
     fn every_engine_form_is_found() {
-        check("\x1b[2m2025-12-30T15:52:38.206058Z\x1b[0m x", "2025-12-30T15:52:38.206058Z", 1_767_109_958.206_058);
+        check(
+            "\x1b[2m2025-12-30T15:52:38.206058Z\x1b[0m x",
+            "2025-12-30T15:52:38.206058Z",
+            1_767_109_958.206_058,
+        );
         check("[2025-05-18 08:57:40 DP8 TP8] x", "2025-05-18 08:57:40", 1_747_558_660.0);
         check("[01/16/2026-06:20:17] [TRT-LLM]", "01/16/2026-06:20:17", 1_768_544_417.0);
         check("INFO 07-08 07:17:34 metrics.py:334]", "07-08 07:17:34", 16_269_454.0);

@@ -11,9 +11,10 @@ use regex::bytes::Regex;
 use crate::{
     ansi,
     coverage::Coverage,
-    event::{BatchMetrics, Event, MemoryKind, MemoryMetrics, Rank, SettingValue, Sink},
+    event::{BatchKind, BatchMetrics, Event, MemoryKind, MemoryMetrics, Rank, SettingValue, Sink},
     fields::{Fields, unquote},
     general::{self, Scanner, about},
+    layout::{Axis, Layouts, Slot, Trace},
     metric::Metric,
     node::Dialect,
     number::{Number, leading_number},
@@ -33,11 +34,29 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ("max_seq_len", "max_seq_len", "max_seq_len"),
 ];
 
+static SCANNER: LazyLock<Scanner> = LazyLock::new(|| {
+    Scanner::new(&[
+        ("Peak memory", about::MEMORY),
+        ("[MemUsageChange]", about::MEMORY),
+        ("tllm_mpi_size", about::SETTING),
+        ("Config(", about::SETTING),
+        ("engine args:", about::SETTING),
+        ("[CMD]", about::COMMAND),
+        ("dynamo.trtllm", about::COMMAND),
+        ("tensorrt_llm.serve", about::COMMAND),
+        ("trtllm-serve", about::COMMAND),
+        ("mpirun", about::COMMAND),
+        ("Active Request Count", about::READING),
+    ])
+});
+
 pub(crate) struct Trtllm {
     states_word: Finder<'static>,
-    scanner: Scanner,
+    scanner: &'static Scanner,
     batch: BatchMetrics,
     scratch: Vec<u8>,
+    layouts: Layouts,
+    trace: Trace,
     /// An iteration whose states did not close on its line.
     open: Vec<u8>,
     /// Where each setting was read from, so that the engine's own list wins and the first of a kind stays.
@@ -57,21 +76,11 @@ impl Trtllm {
     pub(crate) fn new() -> Trtllm {
         Trtllm {
             states_word: Finder::new(b"states"),
-            scanner: Scanner::new(&[
-                ("Peak memory", about::MEMORY),
-                ("[MemUsageChange]", about::MEMORY),
-                ("tllm_mpi_size", about::SETTING),
-                ("Config(", about::SETTING),
-                ("engine args:", about::SETTING),
-                ("[CMD]", about::COMMAND),
-                ("dynamo.trtllm", about::COMMAND),
-                ("tensorrt_llm.serve", about::COMMAND),
-                ("trtllm-serve", about::COMMAND),
-                ("mpirun", about::COMMAND),
-                ("Active Request Count", about::READING),
-            ]),
+            scanner: &SCANNER,
             batch: BatchMetrics::empty(),
             scratch: Vec::new(),
+            layouts: Layouts::default(),
+            trace: Trace::default(),
             open: Vec::new(),
             sources: [Source::None; SETTINGS.len()],
             has_world_size: false,
@@ -89,12 +98,20 @@ impl Dialect for Trtllm {
             self.close(line, coverage, sink);
             return;
         }
-        if ansi::is_coloured(line) {
+        if self.layouts.read(line, &mut self.batch) {
+            general::derive_rates(&mut self.batch);
+            coverage.candidates += 1;
+            coverage.parsed += 1;
+            sink.event(&Event::Batch(&self.batch));
+        } else if ansi::is_coloured(line) {
             let mut clean = std::mem::take(&mut self.scratch);
             ansi::strip(line, &mut clean);
+            self.trace.clear();
+            self.trace.give_up();
             self.read_clean(&clean, coverage, sink);
             self.scratch = clean;
         } else {
+            self.trace.clear();
             self.read_clean(line, coverage, sink);
         }
     }
@@ -138,6 +155,8 @@ impl Trtllm {
     #[cold]
     fn close(&mut self, line: &[u8], coverage: &mut Coverage, sink: &mut dyn Sink) {
         let mut joined = std::mem::take(&mut self.open);
+        self.trace.clear();
+        self.trace.give_up();
         let brace = memchr::memchr(b'}', line);
         let continues = brace.is_some_and(|brace| self.find_states(&line[..brace], 0).is_none());
         if continues {
@@ -190,9 +209,11 @@ impl Trtllm {
             });
             self.read_iteration(line, start..end, states, coverage, sink);
             let Some(next) = next else { break };
+            self.trace.give_up();
             states = next;
             start = end;
         }
+        self.layouts.learn(line, &mut self.trace, BatchKind::Idle);
     }
 
     #[inline]
@@ -206,7 +227,10 @@ impl Trtllm {
     ) {
         let head = &line[range.start..states.start];
         // The word also ends others ("prefill iterations"), so the field is what counts: a word, then its number.
-        let Some(iter) = find_iter_field(head) else { return };
+        let Some(iter) = find_iter_field(head) else {
+            self.trace.give_up();
+            return;
+        };
         coverage.candidates += 1;
         let batch = &mut self.batch;
         batch.values.clear();
@@ -214,7 +238,7 @@ impl Trtllm {
         let body = &head[iter..];
         let tail = &line[(states.inner_end + 1).min(range.end)..range.end];
         for text in [&body[..body.len().min(MAX_BODY)], &tail[..tail.len().min(MAX_BODY)]] {
-            read_fields(text, batch, coverage);
+            read_fields(line, text, batch, coverage, &mut self.trace);
         }
         let inner = &line[states.inner_start..states.inner_end];
         for field in Fields::new(&inner[..inner.len().min(MAX_BODY)]) {
@@ -226,19 +250,33 @@ impl Trtllm {
                 b"cached_kv_tokens" => Metric::CachedKvTokens,
                 other => {
                     coverage.unknown_field(other);
+                    self.trace.give_up();
                     continue;
                 }
             };
             match leading_number(field.value) {
-                Some((number, _)) => batch.values.set(metric, number),
-                None => coverage.malformed_values += 1,
+                Some((number, length)) => {
+                    self.trace.note(line, &field.value[..length], Slot::Metric(metric));
+                    batch.values.set(metric, number);
+                }
+                None => {
+                    coverage.malformed_values += 1;
+                    self.trace.give_up();
+                }
             }
         }
         general::derive_rates(batch);
         coverage.parsed += 1;
-        let time = timestamp::find(prefix);
-        batch.timestamp = time.map_or(Timestamp::NONE, |range| Timestamp::new(&prefix[range]));
-        batch.rank = rank_of(prefix);
+        batch.timestamp = Timestamp::NONE;
+        if let Some(range) = timestamp::find(prefix) {
+            self.trace.note(line, &prefix[range.clone()], Slot::Time);
+            batch.timestamp = Timestamp::new(&prefix[range]);
+        }
+        let rank = rank_of(prefix);
+        if let Some((digits, _)) = rank {
+            self.trace.note(line, digits, Slot::Rank(Axis::Tensor));
+        }
+        batch.rank = Rank { tp: rank.map(|(_, tp)| tp), ..Rank::default() };
         sink.event(&Event::Batch(batch));
     }
 
@@ -280,7 +318,10 @@ impl Trtllm {
                 if field.key == b"extra_engine_args" && !self.has_extra_arguments {
                     self.has_extra_arguments = true;
                     let text = String::from_utf8_lossy(unquote(field.value));
-                    sink.event(&Event::Setting { name: "extra_engine_args", value: SettingValue::Text(&text) });
+                    sink.event(&Event::Setting {
+                        name: "extra_engine_args",
+                        value: SettingValue::Text(&text),
+                    });
                 }
             }
         }
@@ -292,7 +333,8 @@ impl Trtllm {
             for field in Fields::new(general::inside(text, b'{', b'}')) {
                 let key = unquote(field.key);
                 self.setting(Source::EngineArguments, key, field.value, sink);
-                let (name, value) = (String::from_utf8_lossy(key), String::from_utf8_lossy(unquote(field.value)));
+                let (name, value) =
+                    (String::from_utf8_lossy(key), String::from_utf8_lossy(unquote(field.value)));
                 sink.event(&Event::EngineArgument { name: &name, value: &value });
             }
         }
@@ -335,7 +377,8 @@ impl Trtllm {
                 b"Runtime CPU Memory Usage" => Metric::CpuMemoryBytes,
                 b"Runtime Pinned Memory Usage" => Metric::PinnedMemoryBytes,
                 b"MicroBatch ID" => Metric::BatchId,
-                b"Max Request Count" | b"Timestamp" => continue,
+                b"Max Request Count" => Metric::MaxReq,
+                b"Timestamp" => continue,
                 other => {
                     coverage.unknown_field(other);
                     continue;
@@ -375,7 +418,7 @@ fn find_iter_field(head: &[u8]) -> Option<usize> {
 }
 
 #[inline]
-fn read_fields(text: &[u8], batch: &mut BatchMetrics, coverage: &mut Coverage) {
+fn read_fields(line: &[u8], text: &[u8], batch: &mut BatchMetrics, coverage: &mut Coverage, trace: &mut Trace) {
     for field in Fields::new(text) {
         if field.key.is_empty() {
             continue;
@@ -387,9 +430,12 @@ fn read_fields(text: &[u8], batch: &mut BatchMetrics, coverage: &mut Coverage) {
             b"num_scheduled_requests" => Metric::RunningReq,
             b"host_step_time" | b"elapsed_time" => Metric::StepMs,
             b"prev_device_step_time" => Metric::PrevDeviceStepMs,
-            b"timestamp" => continue,
+            b"timestamp" => {
+                trace.note(line, field.value, Slot::Ignored);
+                continue;
+            }
             b"currank_total_requests" => {
-                read_request_counts(field.value, batch);
+                read_request_counts(line, field.value, batch, trace);
                 continue;
             }
             b"kv_cache_util" => Metric::TokenUsage,
@@ -399,42 +445,53 @@ fn read_fields(text: &[u8], batch: &mut BatchMetrics, coverage: &mut Coverage) {
             b"num_unscheduled" => Metric::UnscheduledReq,
             other => {
                 coverage.unknown_field(other);
+                trace.give_up();
                 continue;
             }
         };
         match leading_number(field.value) {
             Some((number, length)) if &field.value[length..] == b"s" => {
                 batch.values.set(metric, Number::Float(number.as_f64() * 1000.0));
+                trace.give_up();
             }
-            Some((number, _)) => batch.values.set(metric, number),
+            Some((number, length)) => {
+                trace.note(line, &field.value[..length], Slot::Metric(metric));
+                batch.values.set(metric, number);
+            }
             None if field.value == b"N/A" => {}
-            None => coverage.malformed_values += 1,
+            None => {
+                coverage.malformed_values += 1;
+                trace.give_up();
+            }
         }
     }
 }
 
 /// Reads `3/14`: requests of this rank, and of all ranks.
 #[inline]
-fn read_request_counts(value: &[u8], batch: &mut BatchMetrics) {
-    if let Some((mine, length)) = leading_number(value) {
-        batch.values.set(Metric::RankReq, mine);
-        if let Some((all, _)) = value.get(length + 1..).and_then(leading_number) {
-            batch.values.set(Metric::TotalReq, all);
-        }
+fn read_request_counts(line: &[u8], value: &[u8], batch: &mut BatchMetrics, trace: &mut Trace) {
+    let mut rest = value;
+    for metric in [Metric::RankReq, Metric::TotalReq] {
+        let Some((number, length)) = leading_number(rest) else {
+            trace.give_up();
+            return;
+        };
+        trace.note(line, &rest[..length], Slot::Metric(metric));
+        batch.values.set(metric, number);
+        rest = rest[length..].strip_prefix(b"/").unwrap_or_default();
     }
 }
 
 /// Rank of `[RANK 3]`, which counts tensor-parallel ranks.
 #[inline]
-fn rank_of(prefix: &[u8]) -> Rank {
-    let tp = memmem::find(prefix, b"[RANK ")
-        .and_then(|at| leading_number(&prefix[at + b"[RANK ".len()..]))
-        .and_then(|(number, _)| u32::try_from(number.as_i64()?).ok());
-    Rank { tp, ..Rank::default() }
+fn rank_of(prefix: &[u8]) -> Option<(&[u8], u32)> {
+    let digits = &prefix[memmem::find(prefix, b"[RANK ")? + b"[RANK ".len()..];
+    let (number, length) = leading_number(digits)?;
+    Some((&digits[..length], u32::try_from(number.as_i64()?).ok()?))
 }
 
 fn memory(line: &[u8], sink: &mut dyn Sink) {
-    let rank = rank_of(line);
+    let rank = Rank { tp: rank_of(line).map(|(_, tp)| tp), ..Rank::default() };
     if let Some(reading) = peak_memory(line) {
         let (peak, kv_cache, total) = reading;
         sink.event(&Event::Memory(&MemoryMetrics {

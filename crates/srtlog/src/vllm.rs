@@ -44,29 +44,33 @@ const SETTINGS: &[(&str, &str)] = &[
     ("max_num_tokens", "max_num_batched_tokens"),
 ];
 
+static SCANNER: LazyLock<Scanner> = LazyLock::new(|| {
+    let mut needles = vec![
+        (ITERATION, about::READING),
+        ("GPU KV cache size:", about::MEMORY | about::PHASE),
+        ("Available KV cache memory:", about::MEMORY),
+        ("GiB memory", about::MEMORY),
+        ("Model loading took", about::MEMORY | about::PHASE),
+        ("tensor_parallel_size", about::SETTING),
+        ("non-default args:", about::SETTING),
+        ("[CMD]", about::COMMAND),
+        ("vllm serve", about::COMMAND),
+        ("dynamo.vllm", about::COMMAND),
+        ("vllm.entrypoints", about::COMMAND),
+    ];
+    needles.extend(READINGS.iter().map(|(text, ..)| (*text, about::READING)));
+    Scanner::new(&needles)
+});
+
 pub(crate) struct Vllm {
-    scanner: Scanner,
+    scanner: &'static Scanner,
     batch: BatchMetrics,
     scratch: Vec<u8>,
 }
 
 impl Vllm {
     pub(crate) fn new() -> Vllm {
-        let mut needles = vec![
-            (ITERATION, about::READING),
-            ("GPU KV cache size:", about::MEMORY | about::PHASE),
-            ("Available KV cache memory:", about::MEMORY),
-            ("GiB memory", about::MEMORY),
-            ("Model loading took", about::MEMORY | about::PHASE),
-            ("tensor_parallel_size", about::SETTING),
-            ("non-default args:", about::SETTING),
-            ("[CMD]", about::COMMAND),
-            ("vllm serve", about::COMMAND),
-            ("dynamo.vllm", about::COMMAND),
-            ("vllm.entrypoints", about::COMMAND),
-        ];
-        needles.extend(READINGS.iter().map(|(text, ..)| (*text, about::READING)));
-        Vllm { scanner: Scanner::new(&needles), batch: BatchMetrics::empty(), scratch: Vec::new() }
+        Vllm { scanner: &SCANNER, batch: BatchMetrics::empty(), scratch: Vec::new() }
     }
 }
 
@@ -178,7 +182,8 @@ fn read_fields(text: &[u8], batch: &mut BatchMetrics, coverage: &mut Coverage) {
             continue;
         }
         list = None;
-        let value = value.strip_prefix(b"KVTransferAggregatedStats(").unwrap_or(value);
+        // The first generation ended its sentence with a full stop.
+        let value = value.strip_suffix(b".").unwrap_or(value);
         let Some(metric) = metric_of(key) else {
             match key {
                 b"Per-position acceptance rate" => {

@@ -22,6 +22,8 @@ fn to_json(value: Value) -> Json {
         Value::Float(value) => serde_json::Number::from_f64(value).map_or(Json::Null, Json::Number),
         Value::String(value) => Json::String(value),
         Value::List(items) => Json::Array(items.into_iter().map(to_json).collect()),
-        Value::Map(entries) => Json::Object(entries.into_iter().map(|(key, value)| (key, to_json(value))).collect()),
+        Value::Map(entries) => {
+            Json::Object(entries.into_iter().map(|(key, value)| (key, to_json(value))).collect())
+        }
     }
 }

@@ -72,7 +72,8 @@ impl Recipe {
         let is_unfinished = status.get("state").map(|state| state != "ended");
         let partial = facts.partial.or_else(|| Some(is_unfinished? || failed_stage.is_some()));
         let layout = Layout::of(self);
-        let backend_type = self.is_found().then(|| self.text("/backend/type").unwrap_or_else(|| "sglang".to_owned()));
+        let backend_type =
+            self.is_found().then(|| self.text("/backend/type").unwrap_or_else(|| "sglang".to_owned()));
         Rollup {
             format: FORMAT.to_owned(),
             job_id: facts.job_id.or_else(|| record(&["job_id"])).or_else(|| folder_job_id(dir)),
@@ -87,7 +88,9 @@ impl Recipe {
             gpu_type: self.text("/resources/gpu_type"),
             gpus_per_node: self.is_found().then_some(layout.gpus_per_node),
             backend_type,
-            frontend_type: self.is_found().then(|| self.text("/frontend/type").unwrap_or_else(|| "dynamo".to_owned())),
+            frontend_type: self
+                .is_found()
+                .then(|| self.text("/frontend/type").unwrap_or_else(|| "dynamo".to_owned())),
             is_disaggregated: layout.is_disaggregated,
             total_nodes: layout.total_nodes,
             total_gpus: layout.total_gpus,
@@ -99,7 +102,9 @@ impl Recipe {
             decode_gpus: layout.decode.map(|role| role.workers * role.gpus_per_worker),
             agg_nodes: layout.agg.map(|role| role.nodes),
             agg_workers: layout.agg.map(|role| role.workers),
-            benchmark_type: self.is_found().then(|| self.text("/benchmark/type").unwrap_or_else(|| "manual".to_owned())),
+            benchmark_type: self
+                .is_found()
+                .then(|| self.text("/benchmark/type").unwrap_or_else(|| "manual".to_owned())),
             isl: self.number("/benchmark/isl"),
             osl: self.number("/benchmark/osl"),
             concurrencies: self.get("/benchmark/concurrencies").map(concurrencies).unwrap_or_default(),
@@ -126,23 +131,32 @@ impl Recipe {
                 .iter()
                 .find_map(|key| self.text(&format!("/backend/{backend}_config/{role}/{key}")))
         });
-        served.or_else(|| self.text("/served_model_name")).or_else(|| self.text("/model/served_model_name")).or_else(|| {
-            let path = self.text("/model/path")?;
-            path.trim_end_matches('/').rsplit(['/', ':']).next().map(str::to_owned)
-        })
+        served
+            .or_else(|| self.text("/served_model_name"))
+            .or_else(|| self.text("/model/served_model_name"))
+            .or_else(|| {
+                let path = self.text("/model/path")?;
+                path.trim_end_matches('/').rsplit(['/', ':']).next().map(str::to_owned)
+            })
     }
 
     /// Environment and engine settings. `null` when there are none, so that a run without is told from one not read.
     pub(crate) fn environment(&self, dir: &RunDir, warnings: &mut Vec<String>) -> Option<EnvironmentConfig> {
         let section = |key: &str| -> Json {
-            let value = self.resolved.as_ref().or(self.original.as_ref()).and_then(|recipe| recipe.pointer("/backend")?.get(key));
+            let value = self
+                .resolved
+                .as_ref()
+                .or(self.original.as_ref())
+                .and_then(|recipe| recipe.pointer("/backend")?.get(key));
             value.filter(|value| !is_empty(value)).cloned().unwrap_or_else(|| json!({}))
         };
         let engine = |role: &str| -> Json {
             let recipe = self.resolved.as_ref().or(self.original.as_ref());
             ["trtllm_config", "sglang_config", "vllm_config"]
                 .iter()
-                .find_map(|key| recipe?.pointer(&format!("/backend/{key}/{role}")).filter(|value| !is_empty(value)))
+                .find_map(|key| {
+                    recipe?.pointer(&format!("/backend/{key}/{role}")).filter(|value| !is_empty(value))
+                })
                 .cloned()
                 .unwrap_or_else(|| json!({}))
         };

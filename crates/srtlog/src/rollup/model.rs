@@ -256,7 +256,8 @@ pub struct FileCoverage {
 impl Rollup {
     /// The text of `rollup.json`.
     pub fn to_json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self).expect("every key is text, and every value is JSON");
+        let mut text =
+            serde_json::to_string_pretty(self).expect("every key is text, and every value is JSON");
         text.push('\n');
         text
     }
@@ -281,8 +282,9 @@ impl Rollup {
             .concurrencies
             .iter()
             .copied()
-            .filter(|wanted| !self.results.iter().any(|result| result.concurrency == Some(Number::Int(*wanted))))
+            .filter(|wanted| {
+                !self.results.iter().any(|result| result.concurrency == Some(Number::Int(*wanted)))
+            })
             .collect();
     }
 }
-

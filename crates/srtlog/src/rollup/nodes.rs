@@ -7,6 +7,7 @@ use super::{
 use crate::{
     collect::Setting,
     command::{self, LaunchCommand},
+    metric::Metric,
     number::Number,
     run_dir::WorkerLog,
     sums::{BatchSums, NodeSums},
@@ -25,7 +26,8 @@ pub(crate) fn summarise(logs: &[WorkerLog], readings: &[Reading]) -> NodesSummar
     let cached_tokens: i64 = of("prefill").filter_map(|node| node.total_cached_tokens).sum();
     let knows_cached = of("prefill").any(|node| node.total_cached_tokens.is_some());
     let has_tokens = new_tokens > 0 || cached_tokens > 0;
-    let kv_caches: Vec<f64> = nodes.iter().filter_map(|node| node.kv_cache_gb).filter(|size| *size > 0.0).collect();
+    let kv_caches: Vec<f64> =
+        nodes.iter().filter_map(|node| node.kv_cache_gb).filter(|size| *size > 0.0).collect();
     NodesSummary {
         total_prefill_nodes: count("prefill"),
         total_decode_nodes: count("decode"),
@@ -51,7 +53,9 @@ fn share(cached: i64, new: i64) -> f64 {
 /// The mean, of what is not zero: a worker that did nothing says nothing about speed.
 #[expect(clippy::cast_precision_loss, reason = "no run has 2^53 workers")]
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let (sum, count) = values.filter(|value| *value != 0.0).fold((0.0, 0_u64), |(sum, count), value| (sum + value, count + 1));
+    let (sum, count) = values
+        .filter(|value| *value != 0.0)
+        .fold((0.0, 0_u64), |(sum, count), value| (sum + value, count + 1));
     (count > 0).then(|| sum / count as f64)
 }
 
@@ -94,16 +98,17 @@ fn node(log: &WorkerLog, reading: &Reading) -> NodeRollup {
 /// A worker that only does its role's work has the figures of that role; one that does both has both. An idle iteration
 /// counts for the role of its worker.
 fn fill_batches(node: &mut NodeRollup, sums: &NodeSums) {
-    let mut prefill = sums.prefill;
-    let mut decode = sums.decode;
+    let mut prefill = sums.prefill.clone();
+    let mut decode = sums.decode.clone();
     match node.worker_type.as_str() {
         "prefill" => prefill.merge(&sums.idle),
         "decode" => decode.merge(&sums.idle),
         _ => {}
     }
-    node.total_batches = sums.prefill.batches + sums.decode.batches + sums.idle.batches + sums.interval.batches;
+    node.total_batches =
+        sums.prefill.batches + sums.decode.batches + sums.idle.batches + sums.interval.batches;
     let is_mixed = node.worker_type == "agg" || (prefill.batches > 0 && decode.batches > 0);
-    let mut all = prefill;
+    let mut all = prefill.clone();
     all.merge(&decode);
     all.merge(&sums.interval);
     if is_mixed {
@@ -116,38 +121,38 @@ fn fill_batches(node: &mut NodeRollup, sums: &NodeSums) {
     } else if node.worker_type == "prefill" {
         node.total_prefill_batches = all.batches;
         fill_prefill(node, &all);
-        node.max_queue_requests = all.queue.max();
+        node.max_queue_requests = all.of(Metric::QueueReq).max();
     } else {
         node.total_decode_batches = all.batches;
         fill_decode(node, &all);
     }
     all.merge(&sums.speculative);
-    node.max_token_usage = all.token_usage.max();
-    node.max_retracted_requests = all.retracted.max();
-    node.max_prealloc_requests = all.prealloc.max();
-    node.avg_accept_len = all.accept_len.mean();
-    node.avg_accept_rate = all.accept_rate.mean();
+    node.max_token_usage = all.of(Metric::TokenUsage).max();
+    node.max_retracted_requests = all.of(Metric::RetractedReq).max();
+    node.max_prealloc_requests = all.of(Metric::PreallocReq).max();
+    node.avg_accept_len = all.of(Metric::AcceptLen).mean();
+    node.avg_accept_rate = all.of(Metric::AcceptRate).mean();
 }
 
 fn fill_prefill(node: &mut NodeRollup, sums: &BatchSums) {
-    node.total_new_tokens = sums.new_tokens.total();
-    node.total_cached_tokens = sums.cached_tokens.total();
+    node.total_new_tokens = sums.of(Metric::NewToken).total();
+    node.total_cached_tokens = sums.of(Metric::CachedToken).total();
     node.cache_hit_rate = match (node.total_new_tokens, node.total_cached_tokens) {
         (Some(new), Some(cached)) if new + cached > 0 => Some(share(cached, new)),
         _ => None,
     };
-    node.avg_input_throughput = sums.input_throughput.mean();
-    node.max_input_throughput = sums.input_throughput.max();
-    node.max_inflight_requests = sums.inflight.max();
+    node.avg_input_throughput = sums.of(Metric::InputThroughput).mean();
+    node.max_input_throughput = sums.of(Metric::InputThroughput).max();
+    node.max_inflight_requests = sums.of(Metric::InflightReq).max();
 }
 
 fn fill_decode(node: &mut NodeRollup, sums: &BatchSums) {
-    node.avg_running_requests = sums.running.mean();
-    node.max_running_requests = sums.running.max();
-    node.avg_gen_throughput = sums.gen_throughput.mean();
-    node.max_gen_throughput = sums.gen_throughput.max();
-    node.max_queue_requests = sums.queue.max();
-    node.max_transfer_requests = sums.transfer.max();
+    node.avg_running_requests = sums.of(Metric::RunningReq).mean();
+    node.max_running_requests = sums.of(Metric::RunningReq).max();
+    node.avg_gen_throughput = sums.of(Metric::GenThroughput).mean();
+    node.max_gen_throughput = sums.of(Metric::GenThroughput).max();
+    node.max_queue_requests = sums.of(Metric::QueueReq).max();
+    node.max_transfer_requests = sums.of(Metric::TransferReq).max();
 }
 
 fn launch_command(
