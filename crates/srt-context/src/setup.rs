@@ -1,6 +1,6 @@
 //! What runs in a step's shell before its command: the recipe's setup script, and the installation of Dynamo.
 
-use srt_launch::{Preamble, shell};
+use srt_launch::{Preamble, StepId, shell};
 use srt_schema::recipe::{DynamoSource, FrontendKind};
 
 use crate::job::Job;
@@ -44,17 +44,26 @@ impl Job<'_> {
                 self.build_from_source("git clone --quiet --depth 1 $repository $source")
             }
         };
+        // A shell of its own, because `set -e` has no effect on the left of `&&`. Each source has its own marker, so
+        // that a home folder shared by nodes and runs does not mix them.
+        let install = shell::quote(install.trim());
+        let marker = StepId::new(&self.source_name());
         format!(
-            r#"marker=${{HOME:-/root}}/.srtctl_dynamo_install
+            r#"marker="${{HOME:-/root}}"/.srtctl_dynamo_install_{marker}
 (
   flock -x 200
-  if [ ! -f "$marker.complete" ]; then
-    set -e
-    {install}
-    touch "$marker.complete"
-  fi
+  [ -f "$marker.complete" ] || {{ bash -euc {install} && touch "$marker.complete"; }}
 ) 200>"$marker.lock""#
         )
+    }
+
+    fn source_name(&self) -> String {
+        match &self.recipe.dynamo.source {
+            DynamoSource::Version(version) => version.clone(),
+            DynamoSource::Wheel(version) => format!("wheel_{version}"),
+            DynamoSource::Hash(hash) => format!("commit_{hash}"),
+            DynamoSource::TopOfTree => "top_of_tree".to_owned(),
+        }
     }
 
     fn wheels(&self) -> String {
@@ -69,7 +78,8 @@ impl Job<'_> {
     fn build_commit(&self, hash: &str) -> String {
         let hash = shell::quote(hash);
         self.build_from_source(&format!(
-            "git clone --quiet $repository $source && git -C $source checkout --quiet {hash}"
+            "git clone --quiet $repository $source
+git -C $source checkout --quiet {hash}"
         ))
     }
 
@@ -79,18 +89,18 @@ impl Job<'_> {
             // A patch is one line `name = { … }` that replaces the dependency of that name wherever it stands.
             let name = patch.split('=').next().unwrap_or_default().trim();
             let script = shell::quote(&format!(r"s|^{}[[:space:]]*=.*$|{}|", sed(name), sed(patch)));
-            patches.extend(["\n    find $source -name Cargo.toml -exec sed -i ", &script, " {} +"]);
+            patches.extend(["\nfind $source -name Cargo.toml -exec sed -i ", &script, " {} +"]);
         }
         format!(
             r#"repository=https://github.com/ai-dynamo/dynamo.git
-    source=/tmp/srtctl_dynamo_build
-    rm -rf $source
-    if command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -qq -y git build-essential libclang-dev protobuf-compiler >/dev/null; fi
-    {fetch}{patches}
-    command -v cargo >/dev/null || {{ curl --proto '=https' -sSf https://sh.rustup.rs | sh -s -- -y --quiet; . "$HOME/.cargo/env"; }}
-    {PIP} maturin
-    ( cd $source/lib/bindings/python && RUSTFLAGS='-C target-cpu=native --cfg tokio_unstable' maturin build --release --out /tmp/srtctl_dynamo_wheels )
-    {PIP} /tmp/srtctl_dynamo_wheels/*.whl $source"#
+source=/tmp/srtctl_dynamo_build
+rm -rf $source
+if command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -qq -y git build-essential libclang-dev protobuf-compiler >/dev/null; fi
+{fetch}{patches}
+command -v cargo >/dev/null || {{ curl --proto '=https' -sSf https://sh.rustup.rs | sh -s -- -y --quiet; . "$HOME/.cargo/env"; }}
+{PIP} maturin
+( cd $source/lib/bindings/python && RUSTFLAGS='-C target-cpu=native --cfg tokio_unstable' maturin build --release --out /tmp/srtctl_dynamo_wheels )
+{PIP} /tmp/srtctl_dynamo_wheels/*.whl $source"#
         )
     }
 }

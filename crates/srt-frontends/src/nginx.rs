@@ -29,7 +29,7 @@ pub struct Nginx {
 #[derive(Template)]
 #[template(path = "nginx.conf", escape = "none")]
 struct Config<'a> {
-    folder: &'a str,
+    folder: String,
     raise_ulimit: bool,
     keepalive_timeout: &'a str,
     session_variable: Option<String>,
@@ -46,7 +46,7 @@ pub fn nginx(job: &Job<'_>, layout: &FrontendLayout) -> Result<Option<Nginx>, Fr
     let upstreams: Vec<String> = layout.nodes.iter().map(|node| ctx.socket(node, layout.port)).collect();
     let port = layout.public_port;
     let config = Config {
-        folder: &ctx.logs,
+        folder: quotable(&ctx.logs),
         raise_ulimit: recipe.raise_ulimit,
         keepalive_timeout: checked_time(&recipe.keepalive_timeout)?,
         session_variable: if recipe.session_affinity {
@@ -74,6 +74,11 @@ pub fn nginx(job: &Job<'_>, layout: &FrontendLayout) -> Result<Option<Nginx>, Fr
     step.ports = vec![port];
     let config = PlannedFile::text("nginx.conf", text);
     Ok(Some(Nginx { plan: NginxPlan { listen: port, upstreams }, config, step }))
+}
+
+/// A text between double quotes in nginx's configuration.
+fn quotable(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
 fn checked_time(text: &str) -> Result<&str, FrontendError> {

@@ -3,8 +3,8 @@
 
 use expect_test::{Expect, expect};
 use srt_topology::{
-    AllocationRequest, DataParallel, DedicatedNodes, Layout, NodeName, NodePools, NodeRoles, Role, Workers,
-    allocate_endpoints, lay_out_processes,
+    AllocationRequest, DataParallel, DedicatedNodes, Layout, NodeName, NodePools, NodeRoles, Process, Role,
+    Workers, allocate_endpoints, lay_out_processes,
 };
 
 fn nodes(names: &[&str]) -> Vec<NodeName> {
@@ -19,31 +19,30 @@ fn workers(count: u32, gpus_each: u32) -> Workers {
     Workers { count, gpus_each }
 }
 
+fn describe(process: &Process) -> String {
+    let port = |port: Option<u16>| port.map_or("-".to_owned(), |port| port.to_string());
+    let ports = process.ports;
+    format!(
+        "{}[{}] {} rank {}: system {} http {} bootstrap {} kv {} nixl {} rpc {}\n",
+        process.node,
+        process.gpus,
+        process.worker(),
+        process.rank,
+        ports.system,
+        port(ports.http),
+        port(ports.bootstrap),
+        ports.kv_events,
+        ports.nixl,
+        port(ports.dp_rpc),
+    )
+}
+
 #[track_caller]
 fn check_processes(request: &AllocationRequest, layout: impl Fn(Role) -> Layout, expected: &Expect) {
     let endpoints = allocate_endpoints(request).unwrap();
     let picture = match lay_out_processes(&endpoints, layout) {
         Err(error) => format!("{error}\n"),
-        Ok(processes) => processes
-            .iter()
-            .map(|process| {
-                let port = |port: Option<u16>| port.map_or("-".to_owned(), |port| port.to_string());
-                let ports = process.ports;
-                format!(
-                    "{}[{}] {} rank {}: system {} http {} bootstrap {} kv {} nixl {} rpc {}\n",
-                    process.node,
-                    process.gpus,
-                    process.worker(),
-                    process.rank,
-                    ports.system,
-                    port(ports.http),
-                    port(ports.bootstrap),
-                    ports.kv_events,
-                    ports.nixl,
-                    port(ports.dp_rpc),
-                )
-            })
-            .collect(),
+        Ok(processes) => processes.iter().map(describe).collect::<Vec<_>>().concat(),
     };
     expected.assert_eq(&picture);
 }
