@@ -217,7 +217,18 @@ fn zip_variants(
     let mut lists = Vec::new();
     collect_lists(zip, &mut lists);
     let Some(count) = zip_length(key, key_span, &lists, report) else { return Vec::new() };
-    let name_is_list = zip.at(&["name"]).is_some_and(|name| name.as_list().is_some());
+    let name = zip.at(&["name"]);
+    if let Some(name) = name.filter(|name| name.as_map().is_some()) {
+        let help = "give one name for each variant, or leave it out".to_owned();
+        report.error(
+            name.span,
+            "wrong-type",
+            format!("`{key}.name` must be a list of text values"),
+            Some(help),
+        );
+        return Vec::new();
+    }
+    let name_is_list = name.is_some_and(|name| name.as_list().is_some());
     (0..count)
         .map(|index| {
             let suffix = format!("{group}_{index}");

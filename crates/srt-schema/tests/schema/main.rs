@@ -4,5 +4,7 @@
 
 mod common;
 mod diagnostics;
+mod mistakes;
 mod model;
+mod mutations;
 mod variants;
