@@ -162,9 +162,9 @@ pub struct Thresholds {
     pub min_steady_s: f64,
     /// Largest share of a core that a client thread may use.
     pub max_client_cpu_share: f64,
-    /// Largest lateness (p99) of the client, as a share of the median time to first token.
+    /// Largest lateness (p90) of the client, as a share of the median time to first token.
     pub max_client_lateness_ratio: f64,
-    /// Lateness (p99) of the client that is never held against a result.
+    /// Lateness (p90) of the client that is never held against a result.
     pub allowed_client_lateness_ms: f64,
 }
 
@@ -174,9 +174,9 @@ impl Thresholds {
         min_success_ratio: 1.0,
         min_output_ratio: 0.95,
         max_output_ratio: 1.05,
-        min_steady_s: 0.0,
+        min_steady_s: 0.5,
         max_client_cpu_share: 0.9,
-        max_client_lateness_ratio: 0.05,
-        allowed_client_lateness_ms: 5.0,
+        max_client_lateness_ratio: 0.1,
+        allowed_client_lateness_ms: 20.0,
     };
 }

@@ -2,7 +2,7 @@
 //! counter of requests and nothing else; each keeps its own records, which are put together at the end.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     io,
     net::SocketAddr,
     panic,
@@ -190,6 +190,7 @@ pub(crate) struct Worker {
     idle: RefCell<Vec<Connection>>,
     records: RefCell<Vec<Record>>,
     lateness_us: RefCell<Vec<u32>>,
+    pub(crate) has_kernel_times: Cell<bool>,
 }
 
 impl Worker {
@@ -246,6 +247,7 @@ fn work(job: &Arc<Job>, number: usize, slots: usize) -> Result<WorkerLog, Engine
             idle: RefCell::default(),
             records: RefCell::default(),
             lateness_us: RefCell::default(),
+            has_kernel_times: Cell::new(true),
         });
         let cpu_before = thread_cpu_time();
         let mut probe = JoinSet::new();
@@ -264,7 +266,12 @@ fn work(job: &Arc<Job>, number: usize, slots: usize) -> Result<WorkerLog, Engine
         let cpu = thread_cpu_time().saturating_sub(cpu_before);
         tasks.shutdown().await;
         probe.shutdown().await;
-        let health = WorkerHealth { cpu, wall: duration, lateness_us: worker.lateness_us.take() };
+        let health = WorkerHealth {
+            cpu,
+            wall: duration,
+            has_kernel_times: worker.has_kernel_times.get(),
+            lateness_us: worker.lateness_us.take(),
+        };
         Ok(WorkerLog { records: worker.records.take(), health, duration, was_cancelled })
     })
 }

@@ -119,6 +119,9 @@ impl Attempt {
         let opened = Connection::open(worker.job.address, None).await;
         let (connection, took) = opened.map_err(|error| connect_failure(&error))?;
         self.connect = Some(took);
+        if !connection.has_kernel_times() {
+            worker.has_kernel_times.set(false);
+        }
         self.exchange(worker, connection, request).await;
         Ok(())
     }

@@ -83,11 +83,11 @@ fn client_bound(config: &BenchConfig, analysis: &Analysis, health: &ClientHealth
     let allowed_ms = thresholds
         .allowed_client_lateness_ms
         .max(thresholds.max_client_lateness_ratio * analysis.ttft_ms.p50);
-    (health.lateness_p99_ms > allowed_ms).then(|| {
+    (health.lateness_p90_ms > allowed_ms).then(|| {
         format!(
-            "the client's event loop was late by {:.1} ms (p99), more than {allowed_ms:.1} ms; the machine it \
+            "the client's event loop was late by {:.1} ms (p90), more than {allowed_ms:.1} ms; the machine it \
              runs on is too busy",
-            health.lateness_p99_ms
+            health.lateness_p90_ms
         )
     })
 }
