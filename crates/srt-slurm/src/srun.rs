@@ -52,16 +52,17 @@ const CREATION_LIMIT_S: u32 = 120;
 
 /// Variables of the batch script's environment that srun would take as options, although they describe the script
 /// and not the step.
-pub(crate) const NOT_INHERITED: [&str; 9] = [
+pub(crate) const NOT_INHERITED: [&str; 10] = [
     "SLURM_EXPORT_ENV",
     "SLURM_NTASKS",
     "SLURM_NPROCS",
     "SLURM_NTASKS_PER_NODE",
     "SLURM_TASKS_PER_NODE",
-    "SLURM_NNODES",
-    "SLURM_JOB_NUM_NODES",
     "SLURM_DISTRIBUTION",
-    "SLURM_HET_SIZE",
+    "SLURM_NTASKS_PER_NODE_HET_GROUP_0",
+    "SLURM_NTASKS_PER_NODE_HET_GROUP_1",
+    "SLURM_NTASKS_PER_NODE_PACK_GROUP_0",
+    "SLURM_NTASKS_PER_NODE_PACK_GROUP_1",
 ];
 
 /// The command line of a step, its output appended to the file `log`.

@@ -541,6 +541,35 @@ async fn a_killed_orchestrator_leaves_no_step() {
 }
 
 #[tokio::test]
+async fn an_orchestrator_killed_in_its_job_ends_the_job_with_all_steps() {
+    let lab = Lab::new();
+    let log = lab.path("orphan.out");
+    let options = "#SBATCH --nodes=2 --ntasks-per-node=1";
+    let body =
+        format!("exec {STAND_IN} $SLURM_JOB_ID $SLURMD_NODENAME {log} bash -c 'echo ready; sleep 300'");
+    let id = lab.slurm.submit(&lab.script("orchestrator.sh", options, &body)).await.unwrap();
+    eventually("the step runs", || fs::read_to_string(&log).is_ok_and(|text| text.contains("ready"))).await;
+    lab.slurm.signal_script(&id, "KILL").await.unwrap();
+    let report = lab.until(&id, |state| state.phase() == Phase::Finished).await;
+    assert_eq!((report.state, report.exit.signal), (JobState::Failed, 9));
+    let steps = || lab.cluster.run(&["squeue", "--steps", "--noheader", &format!("--jobs={id}")]).unwrap();
+    eventually("no step is left", || steps().is_empty()).await;
+}
+
+#[tokio::test]
+async fn steps_share_the_gpus_of_their_job() {
+    let lab = Lab::new();
+    let job = lab.hold("#SBATCH --gpus-per-node=8").await;
+    let step = job.step("gpus", "echo $CUDA_VISIBLE_DEVICES; sleep 300");
+    let mut running = job.start(&step).await.unwrap();
+    job.until_written(&step, "0,1,2,3,4,5,6,7\n").await;
+    let beside = job.step("beside", "echo $CUDA_VISIBLE_DEVICES");
+    assert!(job.run(&beside).await.starts_with("0,1,2,3,4,5,6,7\n"), "{}", job.text(&beside));
+    within(running.kill()).await;
+    within(running.gone()).await;
+}
+
+#[tokio::test]
 async fn a_step_whose_srun_was_killed_is_cancelled() {
     let lab = Lab::new();
     let job = lab.hold("").await;
