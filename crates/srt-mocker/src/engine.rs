@@ -8,10 +8,10 @@ mod config;
 mod handler;
 mod log;
 mod metrics;
-mod prompt;
+pub(crate) mod prompt;
 mod scheduler;
 mod telemetry;
-mod wire;
+pub(crate) mod wire;
 mod worker;
 
 use std::{

@@ -178,7 +178,13 @@ impl Shared {
             return (0, FinishReason::Stop);
         }
         let natural = self.config.eos_after_tokens;
-        match request.max_tokens {
+        let default = match request.api {
+            Api::Completions => Some(16),
+            Api::Generate => Some(128),
+            // A chat goes on until the model stops.
+            Api::Chat => None,
+        };
+        match request.max_tokens.or(default) {
             Some(tokens) if request.ignore_eos || tokens <= natural => (tokens, FinishReason::Length),
             Some(_) | None => (natural, FinishReason::Stop),
         }

@@ -12,11 +12,11 @@ pub(super) const BLOCK_TOKENS: u32 = 64;
 
 /// A prompt without its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Prompt {
+pub(crate) struct Prompt {
     /// Number of token ids; for text, its words: a mock has no tokenizer. At least 1.
-    pub(super) tokens: u32,
+    pub(crate) tokens: u32,
     /// For each complete block, a hash of everything up to its end: equal hashes mean equal beginnings.
-    pub(super) blocks: Vec<u64>,
+    pub(crate) blocks: Vec<u64>,
 }
 
 /// Builds a [`Prompt`] token by token.

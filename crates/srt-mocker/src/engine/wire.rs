@@ -10,7 +10,7 @@ use super::prompt::{Prompt, PromptBuilder, Prompts};
 
 /// Which endpoint was called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Api {
+pub(crate) enum Api {
     /// `/v1/completions`
     Completions,
     /// `/v1/chat/completions`
@@ -21,16 +21,17 @@ pub(super) enum Api {
 
 /// A request, whatever its endpoint.
 #[derive(Debug)]
-pub(super) struct GenerationRequest {
-    pub(super) api: Api,
+pub(crate) struct GenerationRequest {
+    pub(crate) api: Api,
     /// One per choice of the answer.
-    pub(super) prompts: Vec<Prompt>,
-    pub(super) max_tokens: Option<u32>,
-    pub(super) ignore_eos: bool,
-    pub(super) stream: bool,
-    pub(super) include_usage: bool,
-    pub(super) model: Option<String>,
-    pub(super) request_id: Option<String>,
+    pub(crate) prompts: Vec<Prompt>,
+    /// As the request says it.
+    pub(crate) max_tokens: Option<u32>,
+    pub(crate) ignore_eos: bool,
+    pub(crate) stream: bool,
+    pub(crate) include_usage: bool,
+    pub(crate) model: Option<String>,
+    pub(crate) request_id: Option<String>,
     bootstrap_host: Value,
     bootstrap_port: Value,
     bootstrap_room: Value,
@@ -38,10 +39,10 @@ pub(super) struct GenerationRequest {
 
 /// The prefill engine and the room that a router chose for one choice.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Bootstrap {
-    pub(super) host: Option<String>,
-    pub(super) port: Option<u16>,
-    pub(super) room: u64,
+pub(crate) struct Bootstrap {
+    pub(crate) host: Option<String>,
+    pub(crate) port: Option<u16>,
+    pub(crate) room: u64,
 }
 
 #[derive(Deserialize)]
@@ -101,7 +102,7 @@ const MAX_CHOICES: usize = 128;
 
 impl GenerationRequest {
     /// Reads a request body; the error is what the client is told.
-    pub(super) fn read(api: Api, body: &[u8]) -> Result<Self, String> {
+    pub(crate) fn read(api: Api, body: &[u8]) -> Result<Self, String> {
         match api {
             Api::Completions | Api::Chat => Self::read_openai(api, body),
             Api::Generate => Self::read_generate(body),
@@ -121,12 +122,10 @@ impl GenerationRequest {
             return Err(format!("prompts × `n` must be between 1 and {MAX_CHOICES}"));
         }
         let prompts = prompts.into_iter().flat_map(|prompt| std::iter::repeat_n(prompt, copies)).collect();
-        // OpenAI's default for completions; a chat goes on until the model stops.
-        let default_tokens = if api == Api::Completions { Some(16) } else { None };
         Ok(Self {
             api,
             prompts,
-            max_tokens: body.max_completion_tokens.or(body.max_tokens).or(default_tokens),
+            max_tokens: body.max_completion_tokens.or(body.max_tokens),
             ignore_eos: body.ignore_eos.unwrap_or(false),
             stream: body.stream.unwrap_or(false),
             include_usage: body.stream_options.and_then(|it| it.include_usage).unwrap_or(false),
@@ -148,7 +147,7 @@ impl GenerationRequest {
         Ok(Self {
             api: Api::Generate,
             prompts,
-            max_tokens: Some(sampling.max_new_tokens.unwrap_or(128)),
+            max_tokens: sampling.max_new_tokens,
             ignore_eos: sampling.ignore_eos.unwrap_or(false),
             stream: body.stream.unwrap_or(false),
             include_usage: false,
@@ -161,7 +160,7 @@ impl GenerationRequest {
     }
 
     /// What the router chose for one choice: routers send one value, or a list with one value per choice.
-    pub(super) fn bootstrap(&self, index: usize) -> Option<Bootstrap> {
+    pub(crate) fn bootstrap(&self, index: usize) -> Option<Bootstrap> {
         let nth = |value: &Value| match value {
             Value::Array(values) => values.get(index).cloned().unwrap_or_default(),
             value => value.clone(),
@@ -195,7 +194,7 @@ fn chat_prompt(messages: &[Message]) -> Prompt {
 
 /// Why a sequence ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FinishReason {
+pub(crate) enum FinishReason {
     /// It has as many tokens as were asked for.
     Length,
     /// The model ended it.
@@ -216,17 +215,17 @@ impl FinishReason {
 
 /// What happened to one choice of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Update {
-    pub(super) choice: u32,
+pub(crate) struct Update {
+    pub(crate) choice: u32,
     /// There is one more token.
-    pub(super) token: bool,
+    pub(crate) token: bool,
     /// No further token will come.
-    pub(super) finished: Option<FinishReason>,
+    pub(crate) finished: Option<FinishReason>,
 }
 
 /// An answer under way.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     api: Api,
     id: String,
     /// As JSON, quotes included.
@@ -245,7 +244,7 @@ struct Choice {
 }
 
 impl Answer {
-    pub(super) fn new(
+    pub(crate) fn new(
         request: &GenerationRequest,
         id: String,
         served_model_name: &str,
@@ -269,12 +268,12 @@ impl Answer {
     }
 
     /// Whether every choice has ended.
-    pub(super) fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.open_choices == 0
     }
 
     /// Takes an update in, and writes the events that a stream sends for it.
-    pub(super) fn stream(&mut self, update: Update, out: &mut String) {
+    pub(crate) fn stream(&mut self, update: Update, out: &mut String) {
         let Some(choice) = self.count(update) else { return };
         let (tokens, finished) = (choice.tokens, choice.finished.map(FinishReason::as_str));
         let index = update.choice;
@@ -316,12 +315,12 @@ impl Answer {
     }
 
     /// Takes an update in without writing anything.
-    pub(super) fn collect(&mut self, update: Update) {
+    pub(crate) fn collect(&mut self, update: Update) {
         self.count(update);
     }
 
     /// The whole answer, for a client that did not ask for a stream.
-    pub(super) fn whole(&self) -> Bytes {
+    pub(crate) fn whole(&self) -> Bytes {
         if self.api == Api::Generate {
             return self.generated(0).to_string().into();
         }
