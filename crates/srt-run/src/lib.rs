@@ -22,5 +22,7 @@ pub use crate::{
     folder::{PrepareError, RunFile, RunFolder},
     outcome::{FailureCause, RunEnd, RunFailure, RunOutcome},
     stage::RunStage,
-    supervisor::{Control, HURRIED_ROLLUP_LIMIT, KILL_LIMIT, ROLLUP_LIMIT, RunRequest, TIERS, run},
+    supervisor::{
+        Control, Execution, HURRIED_ROLLUP_LIMIT, KILL_LIMIT, ROLLUP_LIMIT, RunRequest, TIERS, execute, run,
+    },
 };

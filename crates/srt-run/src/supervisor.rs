@@ -14,7 +14,7 @@ mod wait_task;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use srt_launch::{Lifetime, Stage, Step, StepId, Wait};
+use srt_launch::{Lifetime, PlannedFile, Stage, Step, StepId, Wait};
 use srt_plan::{Expected, Plan};
 use srtlog::Verdict;
 use tokio::{
@@ -49,7 +49,7 @@ const MESSAGES: usize = 1024;
 /// How long the last words of the benchmark's progress are waited for.
 const LAST_PROGRESS_LIMIT: Duration = Duration::from_secs(5);
 
-/// What is run.
+/// A plan, and where it is run.
 #[derive(Debug, Clone)]
 pub struct RunRequest {
     /// The plan.
@@ -60,6 +60,43 @@ pub struct RunRequest {
     pub run_dir: Utf8PathBuf,
     /// Whether that folder is there already.
     pub folder: RunFolder,
+}
+
+/// What the supervisor needs of a plan: everything that is done, and nothing of why.
+#[derive(Debug, Clone)]
+pub struct Execution {
+    /// Name of the job.
+    pub name: String,
+    /// Identifier of the job.
+    pub job_id: String,
+    /// Folder of the run, absolute. Logs lie in `logs` below it.
+    pub run_dir: Utf8PathBuf,
+    /// Whether that folder is there already.
+    pub folder: RunFolder,
+    /// Files to write into the log folder before the first step starts.
+    pub files: Vec<PlannedFile>,
+    /// Steps in the order in which they start.
+    pub steps: Vec<Step>,
+    /// What the frontend must report before the load starts, and how long that may take.
+    pub readiness: Wait,
+    /// What must have come out of the benchmark.
+    pub expected: Expected,
+}
+
+impl From<RunRequest> for Execution {
+    fn from(request: RunRequest) -> Self {
+        let RunRequest { plan, job_id, run_dir, folder } = request;
+        Self {
+            name: plan.name,
+            job_id,
+            run_dir,
+            folder,
+            files: plan.files,
+            steps: plan.steps,
+            readiness: plan.readiness,
+            expected: plan.expected,
+        }
+    }
 }
 
 /// What the supervisor is told from outside.
@@ -84,17 +121,28 @@ pub async fn run(
     control: mpsc::Receiver<Control>,
     events: mpsc::Sender<Event>,
 ) -> Result<RunOutcome, PrepareError> {
-    folder::prepare(&request.run_dir, &request.folder)?;
-    let logs = request.run_dir.join(LOGS);
-    for file in &request.plan.files {
+    execute(request.into(), launcher, clock, control, events).await
+}
+
+/// [`run`], without a plan.
+pub async fn execute(
+    execution: Execution,
+    launcher: Arc<dyn Launcher>,
+    clock: &dyn Clock,
+    control: mpsc::Receiver<Control>,
+    events: mpsc::Sender<Event>,
+) -> Result<RunOutcome, PrepareError> {
+    folder::prepare(&execution.run_dir, &execution.folder)?;
+    let logs = execution.run_dir.join(LOGS);
+    for file in &execution.files {
         folder::write_below(&logs, &file.path, &file.text, false)?;
     }
-    let record = Recorder::create(&request.run_dir, clock, events)?;
+    let record = Recorder::create(&execution.run_dir, clock, events)?;
     let (sender, messages) = mpsc::channel(MESSAGES);
     let supervisor = Supervisor {
-        steps: vec![StepPhase::Planned; request.plan.steps.len()],
+        steps: vec![StepPhase::Planned; execution.steps.len()],
         orders: HashMap::new(),
-        request,
+        execution,
         logs,
         launcher,
         record,
@@ -157,7 +205,7 @@ enum Input {
 }
 
 struct Supervisor<'a> {
-    request: RunRequest,
+    execution: Execution,
     logs: Utf8PathBuf,
     launcher: Arc<dyn Launcher>,
     record: Recorder<'a>,
@@ -229,13 +277,13 @@ impl Supervisor<'_> {
         let mut entered = None;
         let mut is_ready = false;
         for index in 0..self.steps.len() {
-            let stage = self.request.plan.steps[index].stage;
+            let stage = self.execution.steps[index].stage;
             let is_next_stage = entered != Some(stage);
             if is_next_stage {
                 self.finish_tasks().await?;
             }
             // What a stage waits for at its start is the readiness of the stage before it.
-            for wait in self.request.plan.steps[index].wait_for.clone() {
+            for wait in self.execution.steps[index].wait_for.clone() {
                 self.wait_for(wait).await?;
             }
             if is_next_stage {
@@ -262,7 +310,7 @@ impl Supervisor<'_> {
         if !is_ready {
             self.wait_until_ready().await?;
         }
-        if self.request.plan.expected == Expected::Serving {
+        if self.execution.expected == Expected::Serving {
             self.enter(RunStage::Serving);
             loop {
                 self.next().await?;
@@ -273,14 +321,14 @@ impl Supervisor<'_> {
 
     async fn wait_until_ready(&mut self) -> Result<(), Stop> {
         self.enter(RunStage::Readiness);
-        self.wait_for(self.request.plan.readiness.clone()).await?;
+        self.wait_for(self.execution.readiness.clone()).await?;
         self.leave();
         Ok(())
     }
 
     /// Starts a step and waits until its process exists, so that steps start in the order of the plan.
     async fn start_step(&mut self, index: usize) -> Result<(), Stop> {
-        let step = self.request.plan.steps[index].clone();
+        let step = self.execution.steps[index].clone();
         let log = self.logs.join(&step.log);
         let (orders, inbox) = mpsc::channel(4);
         self.orders.insert(index, orders);
@@ -304,7 +352,7 @@ impl Supervisor<'_> {
         let sender = self.sender.clone();
         self.tasks.spawn(progress_file::follow(path, over.clone(), sender));
         self.start_step(index).await?;
-        if is_task(self.request.plan.steps[index].lifetime) {
+        if is_task(self.execution.steps[index].lifetime) {
             while matches!(self.steps[index], StepPhase::Starting | StepPhase::Running) {
                 self.next().await?;
             }
@@ -324,7 +372,7 @@ impl Supervisor<'_> {
         let is_busy = |(step, phase): (&Step, &StepPhase)| {
             is_task(step.lifetime) && matches!(phase, StepPhase::Starting | StepPhase::Running)
         };
-        while self.request.plan.steps.iter().zip(&self.steps).any(is_busy) {
+        while self.execution.steps.iter().zip(&self.steps).any(is_busy) {
             self.next().await?;
         }
         Ok(())
@@ -431,7 +479,7 @@ impl Supervisor<'_> {
     }
 
     fn take_step_report(&mut self, index: usize, report: StepReport) -> Result<(), Stop> {
-        let step = &self.request.plan.steps[index];
+        let step = &self.execution.steps[index];
         let (id, node, lifetime) = (step.id.clone(), step.nodes.first().cloned(), step.lifetime);
         match report {
             StepReport::Started { handle } => {
@@ -524,14 +572,14 @@ impl Supervisor<'_> {
             log: Utf8Path::new(LOGS).join(&step.log).into_string(),
         };
         EventKind::RunStarted {
-            job_id: self.request.job_id.clone(),
-            name: self.request.plan.name.clone(),
-            steps: self.request.plan.steps.iter().map(planned).collect(),
+            job_id: self.execution.job_id.clone(),
+            name: self.execution.name.clone(),
+            steps: self.execution.steps.iter().map(planned).collect(),
         }
     }
 
     fn left_running(&self) -> Vec<StepId> {
-        let steps = self.request.plan.steps.iter().zip(&self.steps);
+        let steps = self.execution.steps.iter().zip(&self.steps);
         let left = steps.filter(|(_, phase)| !matches!(phase, StepPhase::Planned | StepPhase::Gone));
         left.map(|(step, _)| step.id.clone()).collect()
     }

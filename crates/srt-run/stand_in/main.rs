@@ -77,8 +77,8 @@ async fn run(scenario: &str, run_dir: &str) -> ExitCode {
     let (events, mut shown) = mpsc::channel(1024);
     let mut interrupt = signal(SignalKind::interrupt()).expect("signals can be handled");
     let mut terminate = signal(SignalKind::terminate()).expect("signals can be handled");
-    let request = scenario.request(&run_dir);
-    let running = srt_run::run(request, launcher, &SystemClock, controls, events);
+    let execution = scenario.execution(&run_dir);
+    let running = srt_run::execute(execution, launcher, &SystemClock, controls, events);
     tokio::pin!(running);
     loop {
         let by = tokio::select! {

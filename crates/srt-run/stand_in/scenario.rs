@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use srt_launch::{
     FrontendProtocol, Lifetime, Probe, Readiness, SELF_PROGRAM, Stage, Step, StepId, StepOrigin, Wait,
 };
-use srt_plan::{Expected, FrontendLayout, Plan};
-use srt_run::{RunFile, RunFolder, RunRequest, local::LocalLauncher};
+use srt_plan::Expected;
+use srt_run::{Execution, RunFile, RunFolder, local::LocalLauncher};
 use srt_topology::NodeName;
 
 /// Port of the frontend, at the scenario's own address.
@@ -32,8 +32,10 @@ pub(crate) struct Scenario {
     pub(crate) known_workers: u32,
     /// What runs instead of the frontend.
     pub(crate) frontend: Option<Vec<String>>,
-    /// Port that the second worker will listen on.
-    pub(crate) worker_port: Option<u16>,
+    /// Ports that steps, by name, will listen on.
+    pub(crate) ports: Vec<(String, u16)>,
+    /// Ports that steps, by name, wait for before they start, and for how many seconds.
+    pub(crate) waits: Vec<(String, u16, u32)>,
     /// Seconds until readiness is given up.
     pub(crate) ready_within_s: u32,
     /// The run serves until it is told to end, and has no benchmark.
@@ -43,15 +45,22 @@ pub(crate) struct Scenario {
 }
 
 impl Scenario {
-    /// The request for this run.
-    pub(crate) fn request(&self, run_dir: &Utf8Path) -> RunRequest {
+    /// What the supervisor is to do.
+    pub(crate) fn execution(&self, run_dir: &Utf8Path) -> Execution {
         let mut steps = vec![
             shell(Stage::Infra, Lifetime::Service, "etcd", &self.infra),
             shell(Stage::Worker, Lifetime::Service, "prefill_0", &self.worker_0),
             shell(Stage::Worker, Lifetime::Service, "decode_0", &self.worker_1),
             self.frontend(),
         ];
-        steps[2].ports.extend(self.worker_port);
+        for (name, port) in &self.ports {
+            named(&mut steps, name).ports.push(*port);
+        }
+        for (name, port, timeout_s) in &self.waits {
+            let probe = Probe::Tcp { host: self.address.to_string(), port: *port };
+            let what = format!("port {port}");
+            named(&mut steps, name).wait_for.push(Wait { probe, what, interval_s: 1, timeout_s: *timeout_s });
+        }
         if !self.serves {
             steps.push(shell(Stage::Benchmark, Lifetime::Task, "benchmark", &self.benchmark));
         }
@@ -69,30 +78,22 @@ impl Scenario {
             let folder = "sa-bench_isl_8_osl_8".to_owned();
             Expected::Points { folder, concurrencies: self.concurrencies.clone() }
         };
-        let plan = Plan {
-            suffix: None,
+        let file =
+            |path: &str, private| RunFile { path: path.to_owned(), text: "name: x\n".to_owned(), private };
+        Execution {
             name: "scenario".to_owned(),
-            frontend: FrontendLayout { nginx_node: None, nodes: vec![node()], port: PORT, public_port: PORT },
+            job_id: "local-1".to_owned(),
+            run_dir: run_dir.to_owned(),
+            folder: RunFolder::New { files: vec![file("recipe.yaml", false), file("config.yaml", true)] },
+            files: Vec::new(),
+            steps,
             readiness: Wait {
                 probe: Probe::Frontend(readiness),
                 what: "the model".to_owned(),
                 interval_s: 1,
                 timeout_s: self.ready_within_s,
             },
-            nginx: None,
-            files: Vec::new(),
-            sbatch: Vec::new(),
-            steps,
             expected,
-        };
-        let file =
-            |path: &str, private| RunFile { path: path.to_owned(), text: "name: x\n".to_owned(), private };
-        let files = vec![file("recipe.yaml", false), file("config.yaml", true)];
-        RunRequest {
-            plan,
-            job_id: "local-1".to_owned(),
-            run_dir: run_dir.to_owned(),
-            folder: RunFolder::New { files },
         }
     }
 
@@ -112,6 +113,10 @@ impl Scenario {
         frontend.ports.push(PORT);
         frontend
     }
+}
+
+fn named<'a>(steps: &'a mut [Step], name: &str) -> &'a mut Step {
+    steps.iter_mut().find(|step| step.id.as_str() == name).expect("the scenario names a step")
 }
 
 fn node() -> NodeName {

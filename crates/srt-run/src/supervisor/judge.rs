@@ -60,7 +60,7 @@ fn judge_result(result: &BenchmarkResult) -> Vec<Reason> {
 }
 
 fn is_of(result: &BenchmarkResult, concurrency: u64) -> bool {
-    result.concurrency.is_some_and(|number| number.to_string() == concurrency.to_string())
+    result.concurrency.and_then(Number::as_i64) == i64::try_from(concurrency).ok()
 }
 
 fn is_positive(number: Option<Number>) -> bool {

@@ -41,16 +41,16 @@ impl Supervisor<'_> {
         let stage_before = self.stage;
         self.enter(RunStage::Rollup);
         let work = Work {
-            run_dir: self.request.run_dir.clone(),
-            expected: self.request.plan.expected.clone(),
+            run_dir: self.execution.run_dir.clone(),
+            expected: self.execution.expected.clone(),
             verdict: match end {
                 RunEnd::Completed => None,
                 RunEnd::Failed(failure) => Some(failed_verdict(failure)),
                 RunEnd::Interrupted { by, stage } => Some(interrupted_verdict(by, *stage)),
             },
             facts: RunFacts {
-                job_id: Some(self.request.job_id.clone()),
-                job_name: Some(self.request.plan.name.clone()),
+                job_id: Some(self.execution.job_id.clone()),
+                job_name: Some(self.execution.name.clone()),
                 generated_at: Some(self.record.local_time()),
                 partial: Some(*end != RunEnd::Completed),
                 failed_stage: match end {
@@ -71,7 +71,7 @@ impl Supervisor<'_> {
         self.stage = stage_before;
         match result {
             Ok(rolled_up) => {
-                let path = rolled_up.path.strip_prefix(&self.request.run_dir).unwrap_or(&rolled_up.path);
+                let path = rolled_up.path.strip_prefix(&self.execution.run_dir).unwrap_or(&rolled_up.path);
                 let partial = *end != RunEnd::Completed;
                 self.record.event(EventKind::RollupWritten { path: path.to_string(), partial });
                 for warning in rolled_up.warnings {

@@ -64,7 +64,7 @@ impl Supervisor<'_> {
     fn started(&self, of_stage: impl Fn(Stage) -> bool) -> Vec<usize> {
         let is_left = |index: &usize| {
             let is_started = !matches!(self.steps[*index], StepPhase::Planned | StepPhase::Gone);
-            is_started && of_stage(self.request.plan.steps[*index].stage)
+            is_started && of_stage(self.execution.steps[*index].stage)
         };
         (0..self.steps.len()).filter(is_left).collect()
     }
@@ -79,7 +79,7 @@ impl Supervisor<'_> {
         if steps.is_empty() {
             return;
         }
-        let names = steps.iter().map(|index| self.request.plan.steps[*index].id.to_string()).collect();
+        let names = steps.iter().map(|index| self.execution.steps[*index].id.to_string()).collect();
         let signal = match order {
             Order::Terminate => "SIGTERM",
             Order::Kill => "SIGKILL",

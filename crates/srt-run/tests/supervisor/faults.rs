@@ -192,7 +192,7 @@ fn a_port_is_taken() {
     let address = scenario.address;
     let listener = std::net::TcpListener::bind((address, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
-    scenario.worker_port = Some(port);
+    scenario.ports.push(("decode_0".to_owned(), port));
     let finished = run_to_end(&scenario, |_| None);
     let summary = finished.summary().replace(&port.to_string(), "PORT");
     let process = format!("(process {})", std::process::id());

@@ -42,7 +42,8 @@ pub(crate) fn good() -> Scenario {
         when_asked: String::new(),
         known_workers: 2,
         frontend: None,
-        worker_port: None,
+        ports: Vec::new(),
+        waits: Vec::new(),
         ready_within_s: 60,
         serves: false,
         concurrencies: vec![4],
@@ -100,7 +101,7 @@ pub(crate) async fn begin(scenario: &Scenario, run_dir: &Utf8Path) -> Result<Run
     let (_control, controls) = mpsc::channel(1);
     let (events, _shown) = mpsc::channel(1);
     let launcher = scenario.launcher(STAND_IN, run_dir);
-    srt_run::run(scenario.request(run_dir), launcher, &SystemClock, controls, events).await
+    srt_run::execute(scenario.execution(run_dir), launcher, &SystemClock, controls, events).await
 }
 
 /// Runs a scenario. `react` sees each event and may answer with a request to end.
@@ -109,8 +110,8 @@ pub(crate) async fn run(scenario: &Scenario, mut react: impl FnMut(&Event) -> Op
     let launcher = scenario.launcher(STAND_IN, &place.run_dir);
     let (control, controls) = mpsc::channel(4);
     let (sender, mut events) = mpsc::channel(1024);
-    let request = scenario.request(&place.run_dir);
-    let running = srt_run::run(request, launcher, &SystemClock, controls, sender);
+    let execution = scenario.execution(&place.run_dir);
+    let running = srt_run::execute(execution, launcher, &SystemClock, controls, sender);
     tokio::pin!(running);
     let mut seen = Vec::new();
     let outcome = loop {
