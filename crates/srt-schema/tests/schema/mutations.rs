@@ -173,7 +173,7 @@ fn mistype(key: &str, index: usize) -> String {
         }
         1 => letters.insert(position, letters[position]),
         2 if position > 0 && letters[position] != letters[position - 1] => {
-            letters.swap(position, position - 1)
+            letters.swap(position, position - 1);
         }
         _ => letters[position] = if letters[position] == 'x' { 'z' } else { 'x' },
     }
