@@ -9,7 +9,7 @@ use srt_run::{
 
 /// How long a command may take. A controller that is busy or failing over answers late; one that does not answer in
 /// this time must not hold up a run.
-pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 /// Slurm as its command line tools show it. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -61,6 +61,11 @@ impl Slurm {
 
     /// Runs a command to its end, whatever its exit code.
     pub(crate) async fn ask(&self, argv: &[String]) -> Result<Answer, SlurmError> {
+        self.ask_within(argv, ANSWER_LIMIT).await
+    }
+
+    /// The same with a limit of one's own.
+    pub(crate) async fn ask_within(&self, argv: &[String], limit: Duration) -> Result<Answer, SlurmError> {
         let (program, arguments) = argv.split_first().expect("every caller names a program");
         let invocation = Invocation {
             program: program.clone(),
@@ -68,7 +73,7 @@ impl Slurm {
             env: self.environment.clone(),
             stdin: String::new(),
         };
-        Ok(output(&invocation, ANSWER_LIMIT).await?)
+        Ok(output(&invocation, limit).await?)
     }
 
     /// Runs a command that has to succeed; its stdout.

@@ -36,11 +36,15 @@ use crate::{
 /// firewall that swallows the question must not hold up a start.
 const PORT_ANSWER_LIMIT: Duration = Duration::from_millis(500);
 
+/// How long finding a step, and sending it a signal, may take. Both take some 20 ms; when the controller is gone, the
+/// step's end must not wait for it.
+const SIGNAL_LIMIT: Duration = Duration::from_secs(3);
+
 /// How long a killed step's srun may take to end. It waits up to 5 seconds for its nodes.
-const KILL_LIMIT: Duration = Duration::from_secs(10);
+const KILL_LIMIT: Duration = Duration::from_secs(7);
 
 /// How long a step may be seen after it was killed, before it is left to Slurm, and the pause between looks.
-const LEFTOVER_LIMIT: Duration = Duration::from_secs(10);
+const LEFTOVER_LIMIT: Duration = Duration::from_secs(3);
 const LEFTOVER_PAUSE: Duration = Duration::from_millis(200);
 
 /// No srun has that much to say; what a broken one repeats need not be read to its end.
@@ -161,7 +165,12 @@ impl SrunStep {
         let ids = self.component_ids.iter().map(JobId::as_str).collect::<Vec<_>>();
         let job = format!("--jobs={}", ids.join(","));
         let argv = words(&["squeue", "--steps", "--noheader", &job, "--format=%i|%j"]);
-        Ok(ids_of(&self.slurm.run(&argv).await?, &self.name))
+        let answer = self.slurm.ask_within(&argv, SIGNAL_LIMIT).await?;
+        if answer.exit.is_success() {
+            Ok(ids_of(&answer.stdout, &self.name))
+        } else {
+            Err(failed(&argv, answer))
+        }
     }
 
     /// Sends a signal to the tasks; whether there was a step to send it to.
@@ -174,7 +183,7 @@ impl SrunStep {
         // does not run an error.
         let mut argv = words(&["scancel", "--ctld", &format!("--signal={signal}")]);
         argv.extend(ids);
-        let answer = self.slurm.ask(&argv).await?;
+        let answer = self.slurm.ask_within(&argv, SIGNAL_LIMIT).await?;
         // A step that has ended by now needs no signal.
         let over = ["Invalid job id specified", "already completing or completed"];
         if answer.exit.is_success() || over.iter().any(|text| answer.stderr.contains(text)) {
@@ -232,10 +241,10 @@ impl SrunStep {
             return;
         }
         self.give_up_at.get_or_insert(Instant::now() + KILL_LIMIT);
-        // srun kills its tasks when told to end, without needing the controller; the controller reaches the step
-        // also when its srun is stuck.
+        // Two ways, in case one is stuck: srun has its tasks killed when told to end, and so does the controller.
+        // Both need a controller that answers; without one, the step ends when it is back, with the job.
         self.srun.terminate().await;
-        if let Ok(Err(error)) = timeout(KILL_LIMIT, self.signal("KILL")).await {
+        if let Err(error) = self.signal("KILL").await {
             tracing::warn!(step = self.name, "the step could not be killed through the controller: {error}");
         }
     }

@@ -600,6 +600,21 @@ fn processes_with_argument(argument: &str) -> Vec<Pid> {
 }
 
 #[tokio::test]
+async fn without_the_controller_nothing_waits_for_ever() {
+    let lab = Lab::on(Arc::new(own(&Settings { nodes: 1, ..Settings::default() })));
+    let job = lab.hold("").await;
+    let step = job.step("alone", "trap '' TERM; echo ready; while :; do sleep 0.1; done");
+    let mut running = job.start(&step).await.unwrap();
+    job.until_written(&step, "ready").await;
+    lab.cluster.crash_controller();
+    within(running.terminate()).await;
+    within(running.kill()).await;
+    // Only srun could be ended.
+    assert_eq!(within(running.wait()).await, StepExit::Signal(9), "{}", job.text(&step));
+    within(running.gone()).await;
+}
+
+#[tokio::test]
 async fn a_failed_node_is_not_taken_for_success() {
     let lab = Lab::on(Arc::new(own(&Settings { nodes: 2, ..Settings::default() })));
     let job = lab.hold("#SBATCH --nodes=2 --no-kill").await;

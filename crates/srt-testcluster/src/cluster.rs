@@ -205,6 +205,11 @@ impl Cluster {
         Ok(())
     }
 
+    /// Ends the controller; nodes and steps go on.
+    pub fn crash_controller(&self) {
+        process::kill(&process::find(|it| self.is_daemon(it) && it.runs("slurmctld", &["-D"])));
+    }
+
     /// Tells the controller that a node is gone, so that nobody waits for its timeout.
     ///
     /// # Errors
