@@ -123,6 +123,19 @@ pub enum BenchmarkError {
     Placement(#[from] PlacementError),
 }
 
+impl BenchmarkError {
+    /// The recipe's field at fault.
+    pub fn field(&self) -> Option<String> {
+        Some(match self {
+            Self::UnknownType { .. } | Self::Frontend { .. } => "benchmark.type".to_owned(),
+            // A missing field has no place but its section's.
+            Self::Missing { .. } => "benchmark".to_owned(),
+            Self::Value { field, .. } => format!("benchmark.{field}"),
+            Self::Placement(error) => error.field.to_owned(),
+        })
+    }
+}
+
 const BENCHMARKS: [&dyn Benchmark; 12] = [
     &custom::Custom,
     &accuracy::Gpqa,

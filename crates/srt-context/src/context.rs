@@ -97,6 +97,19 @@ pub enum ContextError {
     StageDir(String),
 }
 
+impl ContextError {
+    /// The recipe's field at fault, where it is one.
+    pub fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::MountWithoutTarget(_) => Some("extra_mount"),
+            Self::UnknownPlaceholder { .. } => Some("container_mounts"),
+            Self::StageDir(_) => Some("model.stage_dir"),
+            Self::Roles(_) => Some("resources"),
+            Self::DuplicateNode(_) | Self::HetSizes { .. } => None,
+        }
+    }
+}
+
 impl RuntimeContext {
     /// Computes all values of a run.
     pub fn new(

@@ -106,6 +106,17 @@ pub enum FrontendError {
     },
 }
 
+impl FrontendError {
+    /// The recipe's field at fault.
+    pub fn field(&self) -> Option<String> {
+        Some(match self {
+            Self::Placement(error) => error.field.to_owned(),
+            Self::MissingWorkers { .. } => "frontend.type".to_owned(),
+            Self::NginxText { field, .. } => format!("frontend.{field}"),
+        })
+    }
+}
+
 /// Decides where frontends listen: one on its own, or several on worker nodes behind nginx on the head node.
 pub fn layout(job: &Job<'_>) -> Result<FrontendLayout, PlacementError> {
     let recipe = &job.recipe.frontend;

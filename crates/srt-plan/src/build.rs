@@ -61,6 +61,21 @@ pub enum PlanError {
     },
 }
 
+impl PlanError {
+    /// The recipe's field at fault, as a dotted path, where one field is.
+    pub fn field(&self) -> Option<String> {
+        match self {
+            Self::Context(error) => error.field().map(str::to_owned),
+            Self::Benchmark(error) => error.field(),
+            Self::Frontend(error) => error.field(),
+            Self::Placement(error) => Some(error.field.to_owned()),
+            Self::Allocation(_) => Some("resources".to_owned()),
+            Self::Layout(_) | Self::Backend(_) => Some("backend".to_owned()),
+            Self::VariableName { .. } | Self::Nul { .. } => None,
+        }
+    }
+}
+
 /// Decides everything one run will do.
 pub fn plan(
     recipe: &Recipe,

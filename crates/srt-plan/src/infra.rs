@@ -11,8 +11,8 @@ const INFRA_TIMEOUT_S: u32 = 300;
 const MOONCAKE_TIMEOUT_S: u32 = 120;
 const NATS_CONFIG: &str = "nats.conf";
 
-/// A service of `configs` where it lies there, else the one on `PATH`.
-const FROM_CONFIGS: &str = r#"if [ -x "$0" ]; then exec "$0" "$@"; fi; exec "${0##*/}" "$@""#;
+/// A service of `configs` where it lies there, else the one on `PATH`. What a requeued job left behind is wiped.
+const START: &str = r#"rm -rf -- "$1"; shift; if [ -x "$0" ]; then exec "$0" "$@"; fi; exec "${0##*/}" "$@""#;
 
 /// etcd and NATS, each a step of its own.
 pub(crate) fn services(job: &Job<'_>) -> Vec<Step> {
@@ -27,7 +27,7 @@ pub(crate) fn files(job: &Job<'_>) -> Vec<PlannedFile> {
     let text = format!(
         "max_payload: {}\njetstream {{ store_dir: \"{}\" }}\n",
         megabytes.saturating_mul(1024 * 1024),
-        data_folder(job, "nats"),
+        data_folder(job, "nats-server"),
     );
     vec![PlannedFile::text(NATS_CONFIG, text)]
 }
@@ -52,8 +52,8 @@ fn data_folder(job: &Job<'_>, service: &str) -> String {
 }
 
 fn service(job: &Job<'_>, program: &str, arguments: Vec<String>, ports: Vec<u16>) -> Step {
-    let mut argv: Vec<String> = ["sh", "-c", FROM_CONFIGS].map(str::to_owned).to_vec();
-    argv.push(format!("{}/{program}", job.ctx.configs));
+    let mut argv: Vec<String> = ["sh", "-c", START].map(str::to_owned).to_vec();
+    argv.extend([format!("{}/{program}", job.ctx.configs), data_folder(job, program)]);
     argv.extend(arguments);
     let mut step = job.ctx.step(Stage::Infra, program, &job.ctx.nodes.infra, argv);
     step.ports = ports;
@@ -83,7 +83,7 @@ fn nats(job: &Job<'_>) -> Step {
     if job.recipe.infra.nats_max_payload_mb.is_some() {
         arguments.extend(["-c".to_owned(), format!("{}/{NATS_CONFIG}", job.ctx.logs)]);
     } else {
-        arguments.extend(["-sd".to_owned(), data_folder(job, "nats")]);
+        arguments.extend(["-sd".to_owned(), data_folder(job, "nats-server")]);
     }
     service(job, "nats-server", arguments, vec![NATS_PORT])
 }

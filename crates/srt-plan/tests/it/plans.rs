@@ -1,7 +1,4 @@
 //! Plans of the example recipes, as files under `fixtures/plans`; and what plans promise.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
