@@ -8,6 +8,7 @@ mod assign;
 pub mod cluster;
 mod defaults;
 mod document;
+mod flags;
 mod load;
 mod preflight;
 mod read;

@@ -5,6 +5,7 @@ use srt_topology::{AllocationRequest, NodeName, NodePools, Role, Workers, alloca
 use srt_yaml::{Decoder, Node, Section, Span, Value};
 
 use crate::{
+    flags::meant_flag,
     read::{GpusPerWorker, is_disaggregated},
     recipe::{Concurrencies, DpLaunchMode, EngineFlags, FrontendKind, Placement},
     sections::{BackendSection, BenchmarkSection, ExporterSection, FrontendSection, RecipeFile, RoleFlags},
@@ -29,6 +30,7 @@ pub(crate) fn check(file: &RecipeFile, tree: &Node, decoder: &mut Decoder<'_>) {
     rules.when(&["profiling"], Rules::profiler_name);
     rules.when(&["resources", "backend"], Rules::allocation);
     rules.when(&["resources", "backend"], Rules::parallelism);
+    rules.when(&["backend"], Rules::flags);
     rules.when(&["extra_mount"], Rules::mounts);
 }
 
@@ -722,6 +724,23 @@ impl Rules<'_, '_> {
                 self.error(&path, "parallel-size-mismatch", &message, help);
             } else {
                 self.warning(&path, "parallel-size-mismatch", &message, help);
+            }
+        }
+    }
+
+    /// Flags are the engine's, and any may be given; one that is a letter away from a known one is a slip.
+    fn flags(&mut self) {
+        let Some(backend) = self.tree.at(&["backend"]).and_then(Node::as_map) else { return };
+        let sections = backend.iter().filter_map(|(section, entry)| Some((section, entry.value.as_map()?)));
+        for (section, roles) in sections.filter(|(section, _)| section.ends_with("_config")) {
+            for flags in roles.iter().filter_map(|(_, entry)| entry.value.as_map()) {
+                for (key, entry) in flags.iter() {
+                    if let Some(near) = meant_flag(section, key) {
+                        let message = format!("`{key}` is no flag that is known");
+                        let help = format!("did you mean `{near}`? If not, it is passed on as it is");
+                        self.decoder.warning(entry.key_span, "unknown-flag", message, Some(help));
+                    }
+                }
             }
         }
     }

@@ -124,6 +124,11 @@ impl Serialize for Diagnostic {
     }
 }
 
+/// How many letters must be added, dropped, replaced, or swapped to make one word of the other.
+pub fn edit_distance(one: &str, other: &str) -> usize {
+    strsim::damerau_levenshtein(one, other)
+}
+
 /// The candidate that `word` was most likely meant to be; `None` when none is close.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Distances are quadratic in length, and no key of ours is that long.

@@ -34,7 +34,7 @@ pub use crate::{
         Decoder, FieldRow, FieldRules, FromNode, KeyPlace, Path, Presence, Section, SectionTable, Shape,
         absent, or, required,
     },
-    diagnostic::{Diagnostic, Severity, nearest},
+    diagnostic::{Diagnostic, Severity, edit_distance, nearest},
     node::{Entry, Kind, Map, Node, overlay},
     parse::parse,
     source::{FileId, Source, Sources, Span},

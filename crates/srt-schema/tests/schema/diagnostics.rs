@@ -685,3 +685,19 @@ fn machines_get_the_same_as_json() {
         ]"#]]
     .assert_eq(&serde_json::to_string_pretty(&loaded.diagnostics).unwrap());
 }
+
+#[test]
+fn engine_flags_that_are_a_letter_off() {
+    check(
+        "backend:\n  sglang_config:\n    prefill: {mem-fraction-statc: 0.8, some-new-flag: 1}\n",
+        &expect![[r#"
+            warning[unknown-flag]: `mem-fraction-statc` is no flag that is known
+             --> recipe.yaml:6:15
+              |
+            6 |     prefill: {mem-fraction-statc: 0.8, some-new-flag: 1}
+              |               ^^^^^^^^^^^^^^^^^^
+              |
+              = help: did you mean `mem-fraction-static`? If not, it is passed on as it is
+        "#]],
+    );
+}
