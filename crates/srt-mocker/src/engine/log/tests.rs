@@ -178,3 +178,112 @@ fn deaths() {
         "#]],
     );
 }
+
+/// What the project's own reader of worker logs makes of the lines.
+#[track_caller]
+fn check_read_back(config: &EngineConfig, write: impl FnOnce(&mut Log<'_, &mut Vec<u8>>), expected: &Expect) {
+    let mut out = Vec::new();
+    let mut log = Log::new(config, &mut out);
+    log.now = || "2026-04-05T20:02:51.7Z".parse().expect("a time");
+    write(&mut log);
+    log.flush().expect("a vector takes everything");
+    let name = match config.log_format {
+        LogFormat::Sglang => "sglang",
+        LogFormat::Trtllm => "trtllm",
+    };
+    let mut parser = srtlog::node_parser(name).expect("a registered reader");
+    let mut shown = Vec::new();
+    let mut sink = |event: &srtlog::Event<'_>| {
+        shown.push(match event {
+            srtlog::Event::Batch(batch) => {
+                format!(
+                    "{} {}",
+                    batch.kind.name(),
+                    serde_json::to_string(&batch.values).expect("plain values")
+                )
+            }
+            srtlog::Event::Memory(memory) => format!(
+                "{:?} avail={:?} usage={:?} kv={:?} tokens={:?}",
+                memory.kind, memory.avail_mem_gb, memory.mem_usage_gb, memory.kv_cache_gb, memory.kv_tokens
+            ),
+            srtlog::Event::Setting { name, value } => format!("{name} {value:?}"),
+            srtlog::Event::Phase { phase, mark, .. } => format!("{} {mark:?}", phase.name()),
+            srtlog::Event::Problem { kind, .. } => format!("problem {}", kind.name()),
+            srtlog::Event::Request { .. }
+            | srtlog::Event::EngineArgument { .. }
+            | srtlog::Event::Command { .. } => return,
+        });
+    };
+    parser.push(&out, &mut sink);
+    parser.finish(&mut sink);
+    expected.assert_eq(&(shown.join("\n") + "\n"));
+}
+
+fn everything(log: &mut Log<'_, &mut Vec<u8>>) {
+    log.loading().and_then(|()| log.ready()).expect("a vector takes everything");
+    steps(log);
+    log.transfer_failed("r1", 77, "Failed to get kvcache from prefill instance, it might be dead");
+    log.out_of_memory().expect("a vector takes everything");
+    log.crash().expect("a vector takes everything");
+    log.stopped().expect("a vector takes everything");
+}
+
+#[test]
+fn sglang_lines_are_read_back() {
+    check_read_back(&config(Role::Decode, LogFormat::Sglang), everything, &expect![[r#"
+        tp_size Number(Int(4))
+        dp_size Number(Int(1))
+        ep_size Number(Int(1))
+        distributed Begin
+        Memory avail=None usage=Some(1.12) kv=None tokens=None
+        distributed End
+        Memory avail=Some(138.69) usage=None kv=None tokens=None
+        weights Begin
+        Memory avail=Some(78.69) usage=Some(60.0) kv=None tokens=None
+        weights End
+        KvCache avail=None usage=None kv=Some(16.0) tokens=Some(524288)
+        kv_cache End
+        Memory avail=Some(62.69) usage=None kv=None tokens=None
+        kv_cache End
+        Memory avail=Some(62.69) usage=None kv=None tokens=None
+        graph_capture Begin
+        Memory avail=Some(61.29) usage=Some(1.4) kv=None tokens=None
+        graph_capture End
+        ready End
+        ready End
+        prefill {"new_seq":2,"new_token":8192,"cached_token":64,"token_usage":0.1,"running_req":31,"queue_req":2,"input_throughput":1234.57,"cuda_graph":0}
+        decode {"token_usage":0.1,"running_req":31,"queue_req":2,"prealloc_req":3,"gen_throughput":1234.57,"transfer_req":4,"num_tokens":52429,"preallocated_usage":0.1,"retracted_req":0,"cuda_graph":1}
+        problem kv_transfer
+        problem exception
+        problem out_of_memory
+        problem exception
+        problem exception
+    "#]]);
+    check_read_back(&config(Role::Prefill, LogFormat::Sglang), steps, &expect![[r#"
+        prefill {"new_seq":2,"new_token":8192,"cached_token":64,"token_usage":0.1,"running_req":31,"queue_req":2,"prealloc_req":3,"inflight_req":4,"input_throughput":1234.57}
+        decode {"token_usage":0.1,"running_req":31,"queue_req":2,"gen_throughput":1234.57,"num_tokens":52429,"cuda_graph":1}
+    "#]]);
+}
+
+#[test]
+fn trtllm_lines_are_read_back() {
+    check_read_back(&config(Role::Decode, LogFormat::Trtllm), everything, &expect![[r#"
+        mpi_world_size Number(Int(4))
+        tp_size Number(Int(4))
+        pp_size Number(Int(1))
+        ep_size Number(Int(1))
+        max_batch_size Number(Int(256))
+        max_num_tokens Number(Int(8192))
+        max_seq_len Number(Int(524288))
+        Memory avail=Some(79.81) usage=Some(60.0) kv=Some(16.0) tokens=None
+        KvCache avail=None usage=None kv=Some(16.0) tokens=Some(524288)
+        ready End
+        prefill {"new_token":8192,"running_req":2,"input_throughput":327680.0,"iteration":1,"global_rank":0,"local_rank":0,"rank_req":33,"total_req":33,"step_ms":25,"ctx_req":2,"ctx_tokens":8192,"gen_tokens":0}
+        decode {"running_req":31,"gen_throughput":1240.0,"num_tokens":31,"iteration":2,"global_rank":0,"local_rank":0,"rank_req":31,"total_req":31,"step_ms":25,"prev_device_step_ms":24.25,"ctx_req":0,"ctx_tokens":0,"gen_tokens":31}
+        problem kv_transfer
+        problem exception
+        problem out_of_memory
+        problem exception
+        problem exception
+    "#]]);
+}
