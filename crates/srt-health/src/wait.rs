@@ -6,7 +6,7 @@ use srt_launch::{Probe, Readiness, Wait};
 use tokio::{net::TcpStream, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::progress::{Answer, Progress, frontend_progress, paths};
+use crate::progress::{Answer, Count, Progress, frontend_progress, paths};
 
 /// One attempt may take this long. A frontend that loads a model may be slow, but not slower than this.
 const HTTP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -51,7 +51,7 @@ pub async fn wait(
     let deadline = Instant::now() + timeout;
     let interval = Duration::from_secs(wait.interval_s.into()).max(FIRST_PAUSE);
     let mut pause = FIRST_PAUSE;
-    let mut last = Progress { detail: "no answer yet".to_owned(), ..Progress::default() };
+    let mut last = nothing_yet(&wait.probe);
     loop {
         let asked_at = Instant::now();
         let attempt = async {
@@ -89,6 +89,17 @@ pub async fn wait(
         }
         pause = (pause * 2).min(interval);
     }
+}
+
+/// What is known before the first answer.
+fn nothing_yet(probe: &Probe) -> Progress {
+    let (prefill, decode) = match probe {
+        Probe::Frontend(readiness) => (readiness.prefill, readiness.decode),
+        Probe::Tcp { .. } | Probe::Http { .. } => (0, 0),
+    };
+    let want = |want| Count { have: 0, want };
+    let detail = "no answer yet".to_owned();
+    Progress { prefill: want(prefill), decode: want(decode), model_listed: false, detail }
 }
 
 async fn ask(probe: &Probe) -> Progress {

@@ -96,9 +96,11 @@ impl fmt::Display for RunFailure {
         let on =
             |node: &Option<NodeName>| node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
         match &self.cause {
-            FailureCause::StepEnded { step, node, exit, .. } => {
-                write!(f, "`{step}`{} {exit} during {}", on(node), self.stage)
+            // Only what must live until the end fails a run by ending well.
+            FailureCause::StepEnded { step, node, exit, .. } if exit.is_success() => {
+                write!(f, "`{step}`{} exited with code 0, but must run until the run ends", on(node))
             }
+            FailureCause::StepEnded { step, node, exit, .. } => write!(f, "`{step}`{} {exit}", on(node)),
             FailureCause::NotStarted { step, node, text } => {
                 write!(f, "`{step}`{} could not be started: {text}", on(node))
             }

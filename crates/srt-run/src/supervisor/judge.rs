@@ -9,7 +9,10 @@ pub(super) fn judge(expected: &Expected, results: &[BenchmarkResult]) -> Verdict
         // Nothing is to come out: serving until told to end, or a process whose exit code was 0.
         Expected::Serving | Expected::ExitCode => Vec::new(),
         Expected::Points { concurrencies, .. } if results.is_empty() => {
-            let text = format!("none of the {} expected results was written", concurrencies.len());
+            let text = match concurrencies.len() {
+                1 => "the expected result was not written".to_owned(),
+                many => format!("none of the {many} expected results was written"),
+            };
             vec![reason("no_results", text)]
         }
         Expected::Points { concurrencies, .. } => {

@@ -38,7 +38,7 @@ fn a_worker_is_killed_while_its_readiness_is_awaited() {
             run.when_asked = format!("cat ../go; {}; exec sleep 3600", signal("decode_0", "KILL"));
         },
         &expect![[r#"
-            failed in readiness: `decode_0` on node0 was killed by SIGKILL during readiness
+            failed in readiness: `decode_0` on node0 was killed by SIGKILL
               | loading weights
             SIGTERM to frontend
             SIGTERM to prefill_0
@@ -54,7 +54,7 @@ fn a_worker_that_exits_0_fails_the_run_too() {
             run.when_asked = "echo > ../go; exec sleep 3600".to_owned();
         },
         &expect![[r#"
-            failed in readiness: `prefill_0` on node0 exited with code 0 during readiness
+            failed in readiness: `prefill_0` on node0 exited with code 0, but must run until the run ends
               | done early
             SIGTERM to frontend
             SIGTERM to decode_0
@@ -67,7 +67,7 @@ fn a_program_that_does_not_exist_is_named() {
     check(
         |run| run.frontend = Some(vec!["no-such-router".to_owned(), "--flag".to_owned()]),
         &expect![[r#"
-            failed in readiness: `frontend` on node0 exited with code 127 (the program was not found) during readiness
+            failed in readiness: `frontend` on node0 exited with code 127 (the program was not found)
               | srtctl: failed to start `no-such-router`: No such file or directory (os error 2)
             SIGTERM to prefill_0, decode_0
             SIGTERM to etcd"#]],
@@ -79,7 +79,7 @@ fn the_router_is_killed_during_the_benchmark() {
     check(
         |run| run.benchmark = format!("{}; exec sleep 3600", signal("frontend", "KILL")),
         &expect![[r#"
-            failed in benchmark: `frontend` on node0 was killed by SIGKILL during benchmark
+            failed in benchmark: `frontend` on node0 was killed by SIGKILL
               | serving at ADDRESS:8000
             SIGTERM to benchmark
             SIGTERM to prefill_0, decode_0
@@ -92,10 +92,10 @@ fn infrastructure_dies_during_the_benchmark() {
     check(
         |run| run.benchmark = format!("{}; exec sleep 3600", signal("etcd", "KILL")),
         &expect![[r#"
-        failed in benchmark: `etcd` on node0 was killed by SIGKILL during benchmark
-        SIGTERM to benchmark
-        SIGTERM to frontend
-        SIGTERM to prefill_0, decode_0"#]],
+            failed in benchmark: `etcd` on node0 was killed by SIGKILL
+            SIGTERM to benchmark
+            SIGTERM to frontend
+            SIGTERM to prefill_0, decode_0"#]],
     );
 }
 
@@ -104,10 +104,10 @@ fn the_benchmark_is_killed() {
     check(
         |run| run.benchmark = "kill -9 $$".to_owned(),
         &expect![[r#"
-        failed in benchmark: `benchmark` on node0 was killed by SIGKILL during benchmark
-        SIGTERM to frontend
-        SIGTERM to prefill_0, decode_0
-        SIGTERM to etcd"#]],
+            failed in benchmark: `benchmark` on node0 was killed by SIGKILL
+            SIGTERM to frontend
+            SIGTERM to prefill_0, decode_0
+            SIGTERM to etcd"#]],
     );
 }
 
@@ -116,11 +116,11 @@ fn the_benchmark_fails() {
     check(
         |run| run.benchmark = "echo 'error: connection refused'; exit 7".to_owned(),
         &expect![[r#"
-        failed in benchmark: `benchmark` on node0 exited with code 7 during benchmark
-          | error: connection refused
-        SIGTERM to frontend
-        SIGTERM to prefill_0, decode_0
-        SIGTERM to etcd"#]],
+            failed in benchmark: `benchmark` on node0 exited with code 7
+              | error: connection refused
+            SIGTERM to frontend
+            SIGTERM to prefill_0, decode_0
+            SIGTERM to etcd"#]],
     );
 }
 
@@ -129,10 +129,10 @@ fn the_benchmark_leaves_no_result() {
     check(
         |run| run.benchmark = "true".to_owned(),
         &expect![[r#"
-        invalid: none of the 1 expected results was written
-        SIGTERM to frontend
-        SIGTERM to prefill_0, decode_0
-        SIGTERM to etcd"#]],
+            invalid: the expected result was not written
+            SIGTERM to frontend
+            SIGTERM to prefill_0, decode_0
+            SIGTERM to etcd"#]],
     );
 }
 
@@ -262,7 +262,7 @@ fn what_a_dead_worker_leaves_behind_does_not_survive_it() {
             run.when_asked = "echo > ../go; exec sleep 3600".to_owned();
         },
         &expect![[r#"
-            failed in readiness: `prefill_0` on node0 exited with code 3 during readiness
+            failed in readiness: `prefill_0` on node0 exited with code 3
             SIGTERM to frontend
             SIGTERM to decode_0
             SIGTERM to etcd"#]],

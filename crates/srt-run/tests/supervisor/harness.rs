@@ -182,7 +182,12 @@ impl Finished {
                 write!(summary, "\n{signal} to {}", steps.join(", ")).unwrap();
             }
         }
-        summary.replace(self.place.run_dir.as_str(), "RUN_DIR").replace(&self.address.to_string(), "ADDRESS")
+        self.plain(&summary)
+    }
+
+    /// Without what differs from run to run.
+    pub(crate) fn plain(&self, text: &str) -> String {
+        text.replace(self.place.run_dir.as_str(), "RUN_DIR").replace(&self.address.to_string(), "ADDRESS")
     }
 }
 

@@ -162,7 +162,7 @@ fn nothing_of_a_step_survives_its_keeper() {
     let kill_keeper = "kill -9 $(cut -d ' ' -f 4 /proc/$(cat prefill_0.pid)/stat)";
     scenario.benchmark = format!("{find_keeper}; {kill_keeper}; exec sleep 3603");
     expect![[r#"
-        failed in benchmark: `prefill_0` on node0 was ended because its keeper was killed during benchmark
+        failed in benchmark: `prefill_0` on node0 was ended because its keeper was killed
         SIGTERM to benchmark
         SIGTERM to frontend
         SIGTERM to decode_0

@@ -6,5 +6,6 @@
 mod faults;
 mod harness;
 mod killed;
+mod reliability;
 #[path = "../../stand_in/scenario.rs"]
 mod scenario;
