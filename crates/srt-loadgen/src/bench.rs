@@ -2,6 +2,7 @@
 
 use std::{
     net::{SocketAddr, ToSocketAddrs as _},
+    panic,
     sync::{Arc, OnceLock, atomic::AtomicUsize},
     thread,
     time::{Duration, Instant},
@@ -20,10 +21,11 @@ use crate::{
     limits::{LimitError, raise_open_files},
     numpy::NumpyRandom,
     progress::{PointSummary, Progress, ProgressEvent},
-    prompts::{ASSUMED_VOCAB_SIZE, Prompt, RandomDraws},
+    prompts::Prompt,
     request::RequestTemplate,
     result::{PointResult, WriteError},
     verdict,
+    workload::{Draft, Workload, WorkloadError},
 };
 
 /// Warm-up requests are sent at this rate, as sa-bench does.
@@ -84,6 +86,9 @@ pub enum BenchError {
     /// The machine allows less than is asked for.
     #[error(transparent)]
     Limit(#[from] LimitError),
+    /// The data set or the tokenizer cannot be used.
+    #[error(transparent)]
+    Workload(#[from] WorkloadError),
 }
 
 /// A point that was given up.
@@ -97,6 +102,8 @@ enum PointError {
     Cancelled(Totals),
     #[error(transparent)]
     Engine(#[from] EngineError),
+    #[error(transparent)]
+    Workload(#[from] WorkloadError),
     #[error(transparent)]
     Write(#[from] WriteError),
 }
@@ -163,6 +170,7 @@ struct Bench<'a> {
     cancel: &'a CancellationToken,
     address: SocketAddr,
     template: RequestTemplate,
+    workload: Workload<'a>,
     cores: usize,
 }
 
@@ -180,8 +188,9 @@ impl<'a> Bench<'a> {
             config.ignore_eos,
             config.reuse_http_connections,
         );
+        let workload = Workload::load(config)?;
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        Ok(Self { config, cancel, address, template, cores })
+        Ok(Self { config, cancel, address, template, workload, cores })
     }
 
     fn run_point(
@@ -190,18 +199,27 @@ impl<'a> Bench<'a> {
         progress: &mut dyn FnMut(ProgressEvent),
     ) -> Result<PointSummary, PointError> {
         let Point { concurrency, num_prompts, num_warmup } = point;
-        if num_warmup > 0 {
-            progress(ProgressEvent::Warmup { concurrency, num_prompts: num_warmup });
-            let rate = Arrival::Gamma { rate_rps: WARMUP_RATE_RPS, burstiness: 1.0 };
-            let (prompts, schedule) = self.draw(num_warmup, rate);
-            self.probe(&prompts)?;
-            self.send(point, prompts, schedule, true, progress)?;
-        }
-        let (prompts, schedule) = self.draw(num_prompts, self.config.arrival);
-        self.probe(&prompts)?;
-        progress(ProgressEvent::PointStarted { concurrency, num_prompts });
-        let (job, run) = self.send(point, prompts, schedule, false, progress)?;
-        Ok(self.conclude(point, &job, &run)?)
+        // Prompts are written out while requests that are not measured are under way, never while any is.
+        thread::scope(|scope| {
+            let (drafts, schedule) = self.draw(num_prompts, self.config.arrival);
+            let first = drafts.first().cloned();
+            let prompts = scope.spawn(move || self.workload.finish_all(&drafts, self.cores, self.cancel));
+            if num_warmup > 0 {
+                progress(ProgressEvent::Warmup { concurrency, num_prompts: num_warmup });
+                let rate = Arrival::Gamma { rate_rps: WARMUP_RATE_RPS, burstiness: 1.0 };
+                let (drafts, schedule) = self.draw(num_warmup, rate);
+                self.probe(drafts.first())?;
+                let prompts = self.workload.finish_all(&drafts, self.cores, self.cancel);
+                let prompts = prompts.ok_or(PointError::Cancelled(Totals::default()))??;
+                self.send(point, prompts, schedule, true, progress)?;
+            }
+            self.probe(first.as_ref())?;
+            let prompts = prompts.join().unwrap_or_else(|panicked| panic::resume_unwind(panicked));
+            let prompts = prompts.ok_or(PointError::Cancelled(Totals::default()))??;
+            progress(ProgressEvent::PointStarted { concurrency, num_prompts });
+            let (job, run) = self.send(point, prompts, schedule, false, progress)?;
+            Ok(self.conclude(point, &job, &run)?)
+        })
     }
 
     fn conclude(&self, point: Point, job: &Job, run: &PointRun) -> Result<PointSummary, WriteError> {
@@ -218,7 +236,8 @@ impl<'a> Bench<'a> {
             config,
             point,
             tokenizer_id: &tokenizer_id,
-            prompt_source: "token ids, because no tokenizer was given",
+            prompt_source: self.workload.source(),
+            has_chat_template: self.workload.has_chat_template(),
             prompts: &job.prompts,
             records: &run.records,
             analysis: &analysis,
@@ -230,24 +249,17 @@ impl<'a> Bench<'a> {
     }
 
     /// Draws prompts and times from the start of the seed's sequence, as every process of sa-bench does.
-    fn draw(&self, count: u32, arrival: Arrival) -> (Vec<Prompt>, Schedule) {
+    fn draw(&self, count: u32, arrival: Arrival) -> (Vec<Draft>, Schedule) {
         let mut random = NumpyRandom::new(self.config.seed);
-        let vocab_size = self.config.vocab_size.unwrap_or(ASSUMED_VOCAB_SIZE);
-        let prompts = match self.config.dataset {
-            Dataset::Random { isl, osl, range_ratio } => {
-                RandomDraws::draw(count, isl, osl, range_ratio, vocab_size, &mut random)
-                    .into_id_prompts(vocab_size)
-            }
-            Dataset::Custom { .. } => Vec::new(),
-        };
-        let schedule = Schedule::draw(arrival, prompts.len(), &mut random);
-        (prompts, schedule)
+        let drafts = self.workload.draw(count, &mut random);
+        let schedule = Schedule::draw(arrival, drafts.len(), &mut random);
+        (drafts, schedule)
     }
 
     /// Sends the first prompt alone, so that a server that cannot answer is named before any load is sent.
-    fn probe(&self, prompts: &[Prompt]) -> Result<(), PointError> {
-        let first = prompts.first().cloned().into_iter().collect();
-        let job = self.job(1, first, Schedule::AllAtOnce);
+    fn probe(&self, first: Option<&Draft>) -> Result<(), PointError> {
+        let prompts = first.map(|draft| self.workload.finish(draft)).transpose()?.into_iter().collect();
+        let job = self.job(1, prompts, Schedule::AllAtOnce);
         let run = engine::run(&job, &mut |_, _| {})?;
         if run.was_cancelled && job.refused.get().is_none() {
             return Err(PointError::Cancelled(Totals::default()));

@@ -11,6 +11,7 @@ mod bench;
 mod chunk;
 mod config;
 mod console;
+mod custom;
 mod engine;
 mod health;
 mod limits;
@@ -22,7 +23,9 @@ mod result;
 mod stats;
 mod stream;
 mod timer;
+mod tokenizer;
 mod verdict;
+mod workload;
 
 pub use crate::{
     analysis::{ErrorCount, Series, SteadyWindow, TokenCounts},
@@ -34,4 +37,6 @@ pub use crate::{
     record::FailureKind,
     result::WriteError,
     stats::Summary,
+    tokenizer::TokenizerError,
+    workload::WorkloadError,
 };

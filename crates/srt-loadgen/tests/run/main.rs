@@ -1,5 +1,7 @@
 //! The load generator against a server that misbehaves on request.
 
+#![expect(clippy::unwrap_used, reason = "this is a test")]
+
 mod faults;
 mod server;
 mod whole;

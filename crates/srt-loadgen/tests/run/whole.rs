@@ -1,6 +1,8 @@
 //! Whole runs against a server that behaves.
 
-use srt_loadgen::{Arrival, GpuSplit, Gpus, Point, ProgressEvent, Slos};
+use std::path::Path;
+
+use srt_loadgen::{Arrival, Dataset, GpuSplit, Gpus, Point, ProgressEvent, Slos};
 use srtlog::Verdict;
 use tokio_util::sync::CancellationToken;
 
@@ -184,4 +186,59 @@ fn the_console_block_is_that_of_sa_bench() {
     assert_eq!(lines[17], "---------------Inter-token Latency----------------");
     assert!(lines[11].starts_with("Median TTFT (ms):                        "), "{block}");
     assert_eq!(lines.last(), Some(&"=================================================="));
+}
+
+#[test]
+fn with_a_tokenizer_prompts_are_text_of_exact_length() {
+    let server = Server::start(|_| answer(5));
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(&server.url, folder.path());
+    config.tokenizer = Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tokenizer"));
+    config.dataset = Dataset::Random { isl: 40, osl: 5, range_ratio: 0.5 };
+    config.use_chat_template = true;
+    let (outcome, _) = run(&config);
+    let result = result_of(&outcome);
+    let source = result["srtctl"]["workload"]["prompts"].as_str().unwrap();
+    assert!(source.starts_with("text of exact length by `"), "{source}");
+    let requests = server.requests();
+    let prompts: Vec<&str> =
+        requests.iter().map(|request| request.body["prompt"].as_str().unwrap()).collect();
+    assert!(prompts.iter().all(|prompt| prompt.starts_with("<s>[user]")), "{prompts:?}");
+    let lengths = result["input_lens"].as_array().unwrap();
+    assert!(lengths.iter().all(|length| (20..=40).contains(&length.as_u64().unwrap())), "{lengths:?}");
+}
+
+#[test]
+fn a_tokenizer_that_is_not_there_is_said_in_the_result() {
+    let server = Server::start(|_| answer(5));
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(&server.url, folder.path());
+    std::fs::write(folder.path().join("config.json"), r#"{"vocab_size": 9}"#).unwrap();
+    config.tokenizer = Some(folder.path().to_owned());
+    let (outcome, _) = run(&config);
+    let source = result_of(&outcome)["srtctl"]["workload"]["prompts"].as_str().unwrap().to_owned();
+    assert!(source.starts_with("token ids, because there is no `"), "{source}");
+    for request in server.requests() {
+        let ids = request.body["prompt"].as_array().unwrap();
+        assert!(ids.iter().all(|id| id.as_u64().unwrap() < 9), "{ids:?}");
+    }
+}
+
+#[test]
+fn the_prompts_of_a_file_are_sent_in_the_order_of_sa_bench() {
+    let server = Server::start(|_| answer(5));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("set.jsonl");
+    let lines: Vec<String> = (0..10)
+        .map(|n| format!("{{\"prompt\":\"number {n}\",\"max_tokens\":5,\"prompt_len\":{n}}}"))
+        .collect();
+    std::fs::write(&path, lines.join("\n")).unwrap();
+    let mut config = config(&server.url, &folder.path().join("results"));
+    config.dataset = Dataset::Custom { path };
+    config.points = vec![Point { concurrency: Some(1), num_prompts: 4, num_warmup: 0 }];
+    let (outcome, _) = run(&config);
+    let sent: Vec<String> =
+        server.requests()[1..].iter().map(|it| it.body["prompt"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(sent, ["number 7", "number 8", "number 1", "number 5"]);
+    assert_eq!(result_of(&outcome)["input_lens"], serde_json::json!([7, 8, 1, 5]));
 }
