@@ -1,11 +1,11 @@
 //! [`load`]: texts to jobs.
 
-use std::sync::LazyLock;
+use std::{collections::HashSet, sync::LazyLock};
 
 use indexmap::IndexMap;
 use srt_yaml::{
-    Decoder, Diagnostic, FieldRules, FromNode, KeyPlace, Map, Node, Path, Section, SectionTable, Shape,
-    Source, Sources, Value,
+    Decoder, Diagnostic, FieldRules, FromNode, KeyPlace, Map, Node, Path, Section, SectionTable, Severity,
+    Shape, Source, Sources, Span, Value,
 };
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     report::Report,
     rules,
     sections::{ClusterFile, RecipeFile},
-    variants::{self, RawVariant},
+    variants::{self, RawVariant, Selector},
 };
 
 /// What is to be read.
@@ -131,6 +131,10 @@ pub fn load(request: &LoadRequest<'_>) -> Loaded {
     let mut sources = Sources::default();
     let recipe_file = sources.add(request.recipe);
     let cluster_file = request.cluster.map(|source| sources.add(source));
+    let selector = request.selector.map(|text| {
+        let file = sources.add(&Source { path: "selector".to_owned(), text: text.to_owned() });
+        Selector { text, span: Span::new(file, 0, text.len()) }
+    });
     let (assignments, assignment_problems) =
         assign::parse_assignments(&mut sources, request.set, request.unset);
 
@@ -146,7 +150,7 @@ pub fn load(request: &LoadRequest<'_>) -> Loaded {
     let mut variants = Vec::new();
     if let Some(root) = srt_yaml::parse(&sources, recipe_file, recipe_problems) {
         let mut report = Report::new(&sources);
-        let raw = expand(&root, request.selector, &assignments, &mut report);
+        let raw = expand(&root, selector, &assignments, &mut report);
         recipe_problems.append(&mut report.diagnostics);
         for variant in raw {
             variants.extend(read_variant(
@@ -200,7 +204,7 @@ fn read_cluster(sources: &Sources, tree: Node, diagnostics: &mut Vec<Diagnostic>
 /// The variants of a file: overrides, then `--set` and `--unset`, then sweeps.
 fn expand(
     root: &Node,
-    selector: Option<&str>,
+    selector: Option<Selector<'_>>,
     assignments: &[assign::Assignment],
     report: &mut Report<'_>,
 ) -> Vec<RawVariant> {
@@ -217,8 +221,8 @@ fn expand(
         variants::expand_overrides(root, map, selector, report)
     } else {
         if let Some(selector) = selector {
-            let message = format!("the selector `{selector}` has no effect: the recipe has no variants");
-            report.warning(first_key(map, root), "no-effect", message, None);
+            let message = "the selector has no effect: the recipe has no variants".to_owned();
+            report.warning(selector.span, "no-effect", message, None);
         }
         if lacks_base(map, report) {
             return Vec::new();
@@ -241,10 +245,6 @@ fn expand(
         }
     }
     variants.into_iter().flat_map(|variant| variants::expand_sweep(variant, report)).collect()
-}
-
-fn first_key(map: &Map, root: &Node) -> srt_yaml::Span {
-    map.iter().next().map_or(root.span, |(_, entry)| entry.key_span)
 }
 
 /// A file with overrides and no base was meant to have one.
@@ -304,13 +304,21 @@ fn sorted_and_unique(mut diagnostics: Vec<Diagnostic>, recipe: &str) -> Vec<Diag
         let place = |it: &Diagnostic| (it.file == recipe, it.line, it.column);
         place(a).cmp(&place(b)).then_with(|| a.file.cmp(&b.file))
     });
-    let mut unique: Vec<Diagnostic> = Vec::with_capacity(diagnostics.len());
-    for diagnostic in diagnostics {
-        let same_place =
-            unique.iter().rev().take_while(|it| it.file == diagnostic.file && it.line == diagnostic.line);
-        if !same_place.into_iter().any(|it| it.message == diagnostic.message && it.span == diagnostic.span) {
-            unique.push(diagnostic);
+    let mut seen = HashSet::new();
+    diagnostics.retain(|it| seen.insert((it.file.clone(), it.span.clone(), it.message.clone())));
+    if diagnostics.len() > MAX_DIAGNOSTICS {
+        let errors_beyond = diagnostics[MAX_DIAGNOSTICS..].iter().any(Diagnostic::is_error);
+        let more = diagnostics.len() - MAX_DIAGNOSTICS;
+        diagnostics.truncate(MAX_DIAGNOSTICS + 1);
+        if let Some(last) = diagnostics.last_mut() {
+            last.severity = if errors_beyond { Severity::Error } else { Severity::Warning };
+            last.code = "too-many-problems";
+            last.message = format!("{more} more problems are not shown");
+            last.help = None;
         }
     }
-    unique
+    diagnostics
 }
+
+/// Nobody reads more, and a file that has more is not a recipe.
+const MAX_DIAGNOSTICS: usize = 500;

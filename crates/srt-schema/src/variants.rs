@@ -16,6 +16,13 @@ pub(crate) struct RawVariant {
     pub(crate) node: Node,
 }
 
+/// Which variants are asked for, and where that is said.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Selector<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) span: Span,
+}
+
 const OVERRIDE: &str = "override_";
 const ZIP: &str = "zip_override_";
 
@@ -28,7 +35,7 @@ pub(crate) fn is_override_file(root: &Map) -> bool {
 pub(crate) fn expand_overrides(
     root: &Node,
     map: &Map,
-    selector: Option<&str>,
+    selector: Option<Selector<'_>>,
     report: &mut Report<'_>,
 ) -> Vec<RawVariant> {
     check_top_level(map, report);
@@ -38,29 +45,29 @@ pub(crate) fn expand_overrides(
         return Vec::new();
     }
     let groups = Groups::new(map, report);
-    match selector {
-        Some("base") => {
+    let Some(selector) = selector else {
+        if groups.all_names().is_empty() {
+            let message = "the file has a `base` and no override, so it makes no job".to_owned();
+            let help = "add `override_NAME:`, or select `:base`".to_owned();
+            report.warning(root.span_at(&["base"]), "no-variants", message, Some(help));
+        }
+        return groups.select(base, &groups.all_names(), report);
+    };
+    match selector.text {
+        "base" => {
             vec![RawVariant { suffix: Some("base".to_owned()), params: IndexMap::new(), node: base.clone() }]
         }
-        None => {
-            if groups.all_names().is_empty() {
-                let message = "the file has a `base` and no override, so it makes no job".to_owned();
-                let help = "add `override_NAME:`, or select `:base`".to_owned();
-                report.warning(root.span_at(&["base"]), "no-variants", message, Some(help));
-            }
-            groups.select(base, &groups.all_names(), report)
-        }
-        Some(pattern) if pattern.contains(['*', '?']) => {
+        pattern if pattern.contains(['*', '?']) => {
             let mut names = groups.all_names();
             names.sort_unstable();
             names.retain(|name| matches_glob(pattern, name));
             if names.is_empty() {
                 let message = format!("no variant matches `{pattern}`");
-                report.error(root.span_at(&["base"]), "unknown-variant", message, Some(groups.available()));
+                report.error(selector.span, "unknown-variant", message, Some(groups.available()));
             }
             groups.select(base, &names, report)
         }
-        Some(name) => groups.select_one(base, name, report),
+        _ => groups.select_one(base, selector, report),
     }
 }
 
@@ -154,7 +161,8 @@ impl<'a> Groups<'a> {
         variants
     }
 
-    fn select_one(&self, base: &Node, name: &str, report: &mut Report<'_>) -> Vec<RawVariant> {
+    fn select_one(&self, base: &Node, selector: Selector<'_>, report: &mut Report<'_>) -> Vec<RawVariant> {
+        let name = selector.text;
         let (group, index) = match name.strip_suffix(']').and_then(|it| it.split_once('[')) {
             Some((group, index)) if group.starts_with(ZIP) => (group, index.parse::<usize>().ok()),
             _ => (name, None),
@@ -163,7 +171,7 @@ impl<'a> Groups<'a> {
             let near = srt_yaml::nearest(group, self.all_names());
             let hint = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
             let message = format!("there is no variant `{name}`");
-            report.error(base.span, "unknown-variant", message, Some(hint + &self.available()));
+            report.error(selector.span, "unknown-variant", message, Some(hint + &self.available()));
             return Vec::new();
         }
         let mut variants = self.select(base, &[group], report);
@@ -173,7 +181,7 @@ impl<'a> Groups<'a> {
             if index >= variants.len() {
                 let message = format!("`{group}` has {} variants, so there is no `{name}`", variants.len());
                 let help = format!("valid are `{group}[0]` to `{group}[{}]`", variants.len() - 1);
-                report.error(base.span, "unknown-variant", message, Some(help));
+                report.error(selector.span, "unknown-variant", message, Some(help));
                 return Vec::new();
             }
             return vec![variants.swap_remove(index)];

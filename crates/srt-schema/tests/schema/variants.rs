@@ -102,49 +102,49 @@ fn selectors_that_name_nothing() {
     check_selector(
         "override_fats",
         &expect![[r#"
-        error[unknown-variant]: there is no variant `override_fats`
-         --> recipe.yaml:2:3
-          |
-        2 |   name: b
-          |   ^^^^^^^
-          |
-          = help: did you mean `override_fast`? available: `base`, `override_fast`, `override_named`, `zip_override_z[N]`
-    "#]],
+            error[unknown-variant]: there is no variant `override_fats`
+             --> selector:1:1
+              |
+            1 | override_fats
+              | ^^^^^^^^^^^^^
+              |
+              = help: did you mean `override_fast`? available: `base`, `override_fast`, `override_named`, `zip_override_z[N]`
+        "#]],
     );
     check_selector(
         "zip_override_z[2]",
         &expect![[r#"
-        error[unknown-variant]: `zip_override_z` has 2 variants, so there is no `zip_override_z[2]`
-         --> recipe.yaml:2:3
-          |
-        2 |   name: b
-          |   ^^^^^^^
-          |
-          = help: valid are `zip_override_z[0]` to `zip_override_z[1]`
-    "#]],
+            error[unknown-variant]: `zip_override_z` has 2 variants, so there is no `zip_override_z[2]`
+             --> selector:1:1
+              |
+            1 | zip_override_z[2]
+              | ^^^^^^^^^^^^^^^^^
+              |
+              = help: valid are `zip_override_z[0]` to `zip_override_z[1]`
+        "#]],
     );
     check_selector(
         "*nothing*",
         &expect![[r#"
-        error[unknown-variant]: no variant matches `*nothing*`
-         --> recipe.yaml:1:1
-          |
-        1 | base:
-          | ^^^^
-          |
-          = help: available: `base`, `override_fast`, `override_named`, `zip_override_z[N]`
-    "#]],
+            error[unknown-variant]: no variant matches `*nothing*`
+             --> selector:1:1
+              |
+            1 | *nothing*
+              | ^^^^^^^^^
+              |
+              = help: available: `base`, `override_fast`, `override_named`, `zip_override_z[N]`
+        "#]],
     );
     check(
         &Case { recipe: MINIMAL, selector: Some("base"), ..Case::default() },
         &expect![[r#"
-        - job []
-        warning[no-effect]: the selector `base` has no effect: the recipe has no variants
-         --> recipe.yaml:1:1
-          |
-        1 | name: job
-          | ^^^^
-    "#]],
+            - job []
+            warning[no-effect]: the selector has no effect: the recipe has no variants
+             --> selector:1:1
+              |
+            1 | base
+              | ^^^^
+        "#]],
     );
 }
 
