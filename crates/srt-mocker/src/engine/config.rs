@@ -140,7 +140,10 @@ impl EngineConfig {
     }
 
     pub(super) fn check(&self) -> Result<(), InvalidEngineConfig> {
+        #[expect(clippy::cast_precision_loss, reason = "only whether it is above 0 matters")]
+        let kv_capacity_tokens = self.kv_capacity_tokens as f64;
         let positive = [
+            ("kv_capacity_tokens", kv_capacity_tokens),
             ("prefill_tps", self.prefill_tps),
             ("itl_base_ms", self.itl_base_ms),
             ("chunked_prefill_tokens", f64::from(self.chunked_prefill_tokens)),

@@ -22,7 +22,7 @@ const GPU_GIB: f64 = 139.81;
 /// Its weights, per GPU.
 const WEIGHTS_GIB: f64 = 60.0;
 /// What one token takes in the KV cache, per GPU.
-const KV_BYTES_PER_TOKEN: u64 = 32 * 1024;
+const KV_BYTES_PER_TOKEN: f64 = 32.0 * 1024.0;
 
 /// The log of one engine. Lines are kept until [`Log::flush`], so that a busy engine makes few system calls.
 pub(super) struct Log<'a, W> {
@@ -206,7 +206,7 @@ impl<'a, W: Write> Log<'a, W> {
 /// Size of the whole KV cache.
 #[expect(clippy::cast_precision_loss, reason = "shown with two digits")]
 fn kv_cache_gib(config: &EngineConfig) -> f64 {
-    (config.kv_capacity_tokens * KV_BYTES_PER_TOKEN) as f64 / f64::from(1 << 30)
+    config.kv_capacity_tokens as f64 * KV_BYTES_PER_TOKEN / f64::from(1 << 30)
 }
 
 fn sglang_time(now: Timestamp) -> String {

@@ -174,7 +174,8 @@ impl Driver {
     /// When the last token of the next write is due.
     fn due_ns(&self, answer: &Answer) -> u64 {
         let last = answer.tokens_written + self.next_tokens(answer) - 1;
-        answer.record.body_ns + self.schedule.ttft_ns + u64::from(last) * self.schedule.itl_ns
+        let after_first = u64::from(last).saturating_mul(self.schedule.itl_ns);
+        answer.record.body_ns.saturating_add(self.schedule.ttft_ns).saturating_add(after_first)
     }
 
     /// One write for each answer that is due; whether there was one.

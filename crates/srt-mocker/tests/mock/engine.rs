@@ -3,7 +3,7 @@
 use expect_test::{Expect, expect};
 use srt_mocker::engine::{EngineConfig, ExitReason};
 
-use crate::harness::{RunningEngine, fast, get, post, request, without_number};
+use crate::harness::{RunningEngine, fast, get, post, request, send, until, without_number};
 
 /// One request to a fresh engine.
 #[track_caller]
@@ -391,7 +391,7 @@ async fn a_client_that_goes_away_frees_its_place() {
     let config = EngineConfig { max_running_requests: 1, speedup: 1.0, ..fast() };
     let mut engine = RunningEngine::ready(config).await;
     let endless = r#"{"prompt": "a", "max_tokens": 400000, "stream": true, "ignore_eos": true}"#;
-    let stream = crate::harness::send(engine.address, "POST", "/v1/completions", endless).await;
+    let stream = send(engine.address, "POST", "/v1/completions", endless).await;
     engine.log_line("Decode batch").await;
     drop(stream);
     let answer = post(engine.address, "/v1/completions", r#"{"prompt": "b", "max_tokens": 2}"#).await;
@@ -425,4 +425,34 @@ async fn a_taken_port_is_named() {
     let config = EngineConfig { port: engine.address.port(), ..fast() };
     let error = srt_mocker::engine::Engine::bind(config).await.expect_err("it is taken");
     assert_eq!(error.to_string(), format!("failed to listen on {}", engine.address));
+}
+
+#[tokio::test]
+async fn a_contradictory_configuration_is_named() {
+    let config = EngineConfig { speedup: 0.0, ..fast() };
+    let error = srt_mocker::engine::Engine::bind(config).await.expect_err("time must pass");
+    let reason = std::error::Error::source(&error).expect("it has a reason").to_string();
+    assert_eq!(reason, "`speedup` must be a number above 0: 0");
+}
+
+/// Nothing here may end in a panic: the loop of an engine would end with it.
+#[tokio::test]
+async fn absurd_numbers_do_no_harm() {
+    let config = EngineConfig {
+        kv_capacity_tokens: u64::MAX,
+        kv_timeout_s: 1e300,
+        itl_per_running_us: 1e300,
+        max_running_requests: u32::MAX,
+        chunked_prefill_tokens: u32::MAX,
+        ..fast()
+    };
+    let engine = RunningEngine::ready(config).await;
+    let body = r#"{"prompt": "a", "max_tokens": 4294967295, "ignore_eos": true, "stream": true}"#;
+    let waiting = send(engine.address, "POST", "/v1/completions", body).await;
+    until(engine.address, "/get_load", "\"num_reqs\":1").await;
+    assert_eq!(post(engine.address, "/slow_down", r#"{"forward_sleep_time": 1e300}"#).await.status, "200");
+    assert_eq!(post(engine.address, "/slow_down", r#"{"forward_sleep_time": -1}"#).await.status, "200");
+    assert_eq!(get(engine.address, "/metrics").await.status, "200");
+    drop(waiting);
+    until(engine.address, "/get_load", "\"num_reqs\":0").await;
 }

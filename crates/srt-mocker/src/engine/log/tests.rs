@@ -230,7 +230,10 @@ fn everything(log: &mut Log<'_, &mut Vec<u8>>) {
 
 #[test]
 fn sglang_lines_are_read_back() {
-    check_read_back(&config(Role::Decode, LogFormat::Sglang), everything, &expect![[r#"
+    check_read_back(
+        &config(Role::Decode, LogFormat::Sglang),
+        everything,
+        &expect![[r#"
         tp_size Number(Int(4))
         dp_size Number(Int(1))
         ep_size Number(Int(1))
@@ -258,16 +261,24 @@ fn sglang_lines_are_read_back() {
         problem out_of_memory
         problem exception
         problem exception
-    "#]]);
-    check_read_back(&config(Role::Prefill, LogFormat::Sglang), steps, &expect![[r#"
+    "#]],
+    );
+    check_read_back(
+        &config(Role::Prefill, LogFormat::Sglang),
+        steps,
+        &expect![[r#"
         prefill {"new_seq":2,"new_token":8192,"cached_token":64,"token_usage":0.1,"running_req":31,"queue_req":2,"prealloc_req":3,"inflight_req":4,"input_throughput":1234.57}
         decode {"token_usage":0.1,"running_req":31,"queue_req":2,"gen_throughput":1234.57,"num_tokens":52429,"cuda_graph":1}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn trtllm_lines_are_read_back() {
-    check_read_back(&config(Role::Decode, LogFormat::Trtllm), everything, &expect![[r#"
+    check_read_back(
+        &config(Role::Decode, LogFormat::Trtllm),
+        everything,
+        &expect![[r#"
         mpi_world_size Number(Int(4))
         tp_size Number(Int(4))
         pp_size Number(Int(1))
@@ -285,5 +296,6 @@ fn trtllm_lines_are_read_back() {
         problem out_of_memory
         problem exception
         problem exception
-    "#]]);
+    "#]],
+    );
 }
