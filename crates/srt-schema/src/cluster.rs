@@ -29,6 +29,8 @@ pub struct ClusterConfig {
     pub default_mounts: IndexMap<String, String>,
     /// How containers are started. `None` of `model.container` wins over it.
     pub container_runtime: ContainerRuntime,
+    /// Programs that run a job on its head node, by architecture as `uname -m` prints it.
+    pub srtctl_binaries: IndexMap<String, String>,
     /// Default of a recipe's `reporting`.
     pub reporting: Option<Reporting>,
     /// What recipes get where they say nothing. Already applied to every recipe of a [`Loaded`](crate::Loaded).
@@ -84,6 +86,7 @@ impl ClusterConfig {
             use_exclusive_directive: false,
             default_mounts: IndexMap::new(),
             container_runtime: ContainerRuntime::Pyxis,
+            srtctl_binaries: IndexMap::new(),
             reporting: None,
             defaults: RecipeDefaults::default(),
             model_paths: IndexMap::new(),

@@ -93,6 +93,7 @@ pub(crate) fn cluster(file: ClusterFile) -> ClusterConfig {
         use_exclusive_directive: file.use_exclusive_sbatch_directive,
         default_mounts: file.default_mounts.unwrap_or_default(),
         container_runtime: file.container_runtime,
+        srtctl_binaries: file.srtctl_binaries.unwrap_or_default(),
         reporting: file.reporting.map(reporting),
         defaults: RecipeDefaults {
             account: file.default_account,

@@ -307,9 +307,9 @@ section! {
         decode_speedup_ratio: f64 = or(1.0), min = 0.0;
         /// KV cache size.
         num_gpu_blocks_override: i64 = or(16384), min = 1.0, unit = "blocks";
-        /// Largest batch.
+        /// Most sequences in one batch.
         max_num_seqs: i64 = or(256), min = 1.0, unit = "sequences";
-        /// Largest batch.
+        /// Most tokens in one batch.
         max_num_batched_tokens: i64 = or(8192), min = 1.0, unit = "tokens";
         /// Size of a KV cache block.
         block_size: Option<i64> = absent(), min = 1.0, unit = "tokens";
@@ -825,7 +825,7 @@ section! {
 section! {
     /// How long the job may take to become ready. Absent: as the cluster file says.
     pub(crate) struct HealthCheckSection {
-        /// Attempts.
+        /// Attempts before the job counts as failed.
         max_attempts: i64 = or(180), min = 1.0;
         /// Time between attempts.
         interval_seconds: i64 = or(10), min = 1.0, unit = "s";
@@ -1057,6 +1057,9 @@ section! {
         telemetry: Option<IndexMap<String, Value>> = absent();
         /// `frontend.nginx_raise_ulimit` of recipes without it.
         nginx_raise_ulimit: Option<bool> = absent();
+        /// Programs that run a job on its head node: architecture, as `uname -m` prints it, to path. Absent: the program
+        /// that submits.
+        srtctl_binaries: Option<IndexMap<String, String>> = absent();
         /// How containers are started: `pyxis`, or `none` to run everything on the host.
         container_runtime: crate::cluster::ContainerRuntime = or(crate::cluster::ContainerRuntime::Pyxis);
     }

@@ -38,7 +38,7 @@ fn a_section_of_the_json_schema() {
                   "$ref": "#/$defs/numberInText"
                 }
               ],
-              "description": "Attempts.",
+              "description": "Attempts before the job counts as failed.",
               "default": 180
             },
             "interval_seconds": {
