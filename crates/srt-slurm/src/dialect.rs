@@ -53,6 +53,8 @@ impl Slurm {
     pub async fn unknown_in_plan(&self, plan: &Plan) -> Result<Vec<UnknownOption>, SlurmError> {
         let mut unknown = self.unknown_options(Tool::Sbatch, &sbatch_options(plan)).await?;
         unknown.extend(self.unknown_options(Tool::Srun, &srun_options(plan)).await?);
+        // Without the plugin all of its options are unknown, and one of them says so.
+        unknown.dedup_by(|one, before| one.setting == NO_CONTAINERS && before.setting == NO_CONTAINERS);
         Ok(unknown)
     }
 
@@ -100,14 +102,12 @@ fn complaint_text(tool: Tool, line: &str) -> String {
 }
 
 fn sbatch_options(plan: &Plan) -> Vec<String> {
-    let option = |(name, value): &(String, Option<String>)| {
-        let name = name.trim_start_matches('-');
-        match value {
-            Some(value) => format!("--{name}={value}"),
-            None => format!("--{name}"),
-        }
+    let option = |(name, value): &(String, Option<String>)| match value {
+        Some(value) => format!("--{name}={value}"),
+        None => format!("--{name}"),
     };
-    without_repetition(plan.sbatch.iter().map(option))
+    // The line between two components is no option.
+    without_repetition(plan.sbatch.iter().filter(|(name, _)| name != "hetjob").map(option))
 }
 
 fn srun_options(plan: &Plan) -> Vec<String> {
@@ -130,6 +130,9 @@ fn option_name(option: &str) -> &str {
     option.split_once('=').map_or(option, |(name, _)| name)
 }
 
+const NO_CONTAINERS: &str =
+    "install pyxis, or set `container_runtime: none` in srtslurm.yaml to run on the host";
+
 /// How to do without an option.
 fn setting(tool: Tool, option: &str) -> &'static str {
     match (tool, option_name(option)) {
@@ -137,9 +140,7 @@ fn setting(tool: Tool, option: &str) -> &'static str {
         (Tool::Sbatch, "--gpus-per-node") => "set `use_gpus_per_node_directive: false` in srtslurm.yaml",
         (Tool::Sbatch, "--exclusive") => "set `use_exclusive_sbatch_directive: false` in srtslurm.yaml",
         (Tool::Sbatch, _) => "change it in the recipe's `sbatch_directives`",
-        (Tool::Srun, name) if name.contains("container") => {
-            "install pyxis, or set `container_runtime: none` in srtslurm.yaml to run on the host"
-        }
+        (Tool::Srun, name) if name.contains("container") => NO_CONTAINERS,
         (Tool::Srun, _) => "change it in the recipe's `srun_options`",
     }
 }

@@ -13,14 +13,17 @@ use std::{
 use camino::Utf8PathBuf;
 use expect_test::{Expect, expect};
 use rustix::process::{Pid, Signal, kill_process};
-use srt_context::{HetGroups, JobId};
+use srt_context::{HetGroups, JobId, Surroundings};
 use srt_launch::{Environment, Lifetime, Preamble, Stage, Step, StepId, StepOrigin};
+use srt_plan::{plan, preview_allocation};
 use srt_run::launcher::{Launcher as _, RunningStep, StartError, StepExit};
+use srt_schema::{LoadRequest, load};
 use srt_slurm::{
     JobContext, JobEnvironment, JobState, Phase, Slurm, SrunLauncher, Submission, Tool, hostlist,
 };
 use srt_testcluster::{Settings, Shared, own, shared};
 use srt_topology::NodeName;
+use srt_yaml::Source;
 
 /// The program that stands in for srtctl.
 const STAND_IN: &str = env!("CARGO_BIN_EXE_srt-slurm-stand-in");
@@ -290,6 +293,51 @@ async fn options_that_this_slurm_lacks_are_found_before_submission() {
         srun does not take `--container-image=x`: unrecognized option '--container-image=x'; install pyxis, or set `container_runtime: none` in srtslurm.yaml to run on the host
         srun does not take `--no-container-mount-home`: unrecognized option '--no-container-mount-home'; install pyxis, or set `container_runtime: none` in srtslurm.yaml to run on the host"]],
     );
+}
+
+/// What the private cluster does not take of a plan for another cluster.
+async fn unknown_in_plan(lab: &Lab, cluster: &str) -> String {
+    let recipe = include_str!("../../../fixtures/recipes/sglang-router-disagg.yaml");
+    let source = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
+    let loaded = load(&LoadRequest {
+        recipe: &source("recipe.yaml", recipe),
+        cluster: Some(&source("srtslurm.yaml", cluster)),
+        selector: None,
+        set: &[],
+        unset: &[],
+    });
+    assert!(!loaded.has_errors(), "{:?}", loaded.diagnostics);
+    let recipe = &loaded.variants[0].recipe;
+    let allocation = preview_allocation(recipe, &JobId::new("1").unwrap());
+    let surroundings = Surroundings { run_dir: "/runs/1".to_owned(), ..Surroundings::default() };
+    let plan = plan(recipe, &loaded.cluster, &allocation, &surroundings).unwrap();
+    let unknown = lab.slurm.unknown_in_plan(&plan).await.unwrap();
+    unknown.iter().map(|it| format!("{} {}", it.tool.name(), it.option)).collect::<Vec<_>>().join("\n")
+}
+
+/// The switches of cluster files in use, in the combinations in which they are used.
+#[tokio::test]
+async fn plans_for_other_clusters_are_checked_against_this_one() {
+    let lab = Lab::new();
+    let common = "default_account: a\ndefault_partition: batch\n";
+    let with = |text: &str| format!("{common}{text}");
+    let gres_without_segment =
+        with("use_segment_sbatch_directive: false\nuse_gpus_per_node_directive: true\n");
+    check(
+        &unknown_in_plan(&lab, &gres_without_segment).await,
+        &expect!["srun --container-image=lmsysorg/sglang:v0.5.11"],
+    );
+    let all = "use_gpus_per_node_directive: false\nuse_segment_sbatch_directive: true\nuse_exclusive_sbatch_directive: true\n";
+    check(
+        &unknown_in_plan(&lab, &with(all)).await,
+        &expect![[r"
+            sbatch --segment=1
+            srun --container-image=lmsysorg/sglang:v0.5.11"]],
+    );
+    let on_hosts = with(
+        "use_segment_sbatch_directive: false\nuse_exclusive_sbatch_directive: true\ncontainer_runtime: none\n",
+    );
+    check(&unknown_in_plan(&lab, &on_hosts).await, &expect![""]);
 }
 
 #[tokio::test]
