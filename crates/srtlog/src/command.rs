@@ -192,6 +192,16 @@ pub(crate) fn benchmark(output: &str, benchmark_type: &str) -> Option<LaunchComm
     })
 }
 
+/// Programs that send load.
+const PROGRAMS: &[&str] = &[
+    "benchmark_serving.py",
+    "bench_serving.py",
+    "sglang.bench_serving",
+    "aiperf profile",
+    "genai-perf profile",
+    "vllm bench serve",
+];
+
 /// The command in a line, and its worth: a measured run, a tagged command, a bare one, or only the run's settings.
 fn benchmark_command_in(line: &str) -> Option<(String, u8)> {
     let tagged = line.find("[CMD]").map(|at| line[at + 5..].trim()).filter(|text| !text.is_empty());
@@ -199,14 +209,6 @@ fn benchmark_command_in(line: &str) -> Option<(String, u8)> {
     if let Some(command) = tagged {
         return Some((command.to_owned(), 3));
     }
-    const PROGRAMS: &[&str] = &[
-        "benchmark_serving.py",
-        "bench_serving.py",
-        "sglang.bench_serving",
-        "aiperf profile",
-        "genai-perf profile",
-        "vllm bench serve",
-    ];
     if let Some(at) = PROGRAMS.iter().find_map(|program| text.find(program)) {
         let start = text[..at].rfind("python").unwrap_or(at);
         return Some((text[start..].to_owned(), 2));

@@ -134,7 +134,7 @@ impl Serialize for Metric {
 }
 
 /// What a reading was taken of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BatchKind {
     /// A prefill batch, or an iteration with prompt tokens.

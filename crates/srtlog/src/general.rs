@@ -1,6 +1,6 @@
 //! What all engines' logs share: finding the few lines of interest among many, problems, phases, launch commands.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::LazyLock};
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use memchr::memmem;
@@ -28,30 +28,74 @@ pub(crate) mod about {
     pub(crate) const READING: u8 = 32;
 }
 
-const PROBLEMS: &[&str] = &[
-    "Error",
-    "ERROR",
-    "error:",
-    "[E]",
-    "Exception",
-    "Traceback",
-    "out of memory",
-    "OutOfMemory",
-    "OOM",
-    "WARN",
-    "Warning",
-    "warning:",
-    "Killed",
-    "killed",
-    "timed out",
-    "Timeout",
-    "Segmentation fault",
-    "core dumped",
-    "panicked",
-    "Connection refused",
-    "Connection reset",
-    "[W]",
+/// What words of a problem mean, as a set of bits.
+mod word {
+    pub(super) const ERROR: u16 = 1;
+    pub(super) const WARNING: u16 = 2;
+    pub(super) const MEMORY: u16 = 4;
+    pub(super) const KV_TRANSFER: u16 = 8;
+    pub(super) const KILLED: u16 = 16;
+    pub(super) const CUDA: u16 = 32;
+    pub(super) const NCCL: u16 = 64;
+    pub(super) const TIMEOUT: u16 = 128;
+    /// A timeout only if the line is an error: the word alone names settings too.
+    pub(super) const MAYBE_TIMEOUT: u16 = 256;
+    pub(super) const CONNECTION: u16 = 512;
+    pub(super) const EXCEPTION: u16 = 1024;
+}
+
+/// Words of problems. Those that make a line one come first; the rest only say what kind it is.
+const WORDS: &[(&str, u16)] = &[
+    ("OutOfMemory", word::MEMORY),
+    ("out of memory", word::MEMORY),
+    ("oom-kill", word::MEMORY),
+    ("OOM", word::MEMORY),
+    ("KVTransferError", word::KV_TRANSFER),
+    ("KV transfer failed", word::KV_TRANSFER),
+    ("Segmentation fault", word::KILLED),
+    ("core dumped", word::KILLED),
+    ("Killed", word::KILLED),
+    ("killed by", word::KILLED),
+    ("was killed", word::KILLED),
+    ("timed out", word::TIMEOUT),
+    ("TimeoutError", word::TIMEOUT | word::ERROR),
+    ("Connection refused", word::CONNECTION),
+    ("Connection reset", word::CONNECTION),
+    ("ConnectionError", word::CONNECTION | word::ERROR),
+    ("Traceback (most", word::EXCEPTION | word::ERROR),
+    ("Traceback:", word::EXCEPTION | word::ERROR),
+    ("Exception", word::EXCEPTION | word::ERROR),
+    ("panicked", word::EXCEPTION | word::ERROR),
+    ("Error:", word::EXCEPTION | word::ERROR),
+    ("Error", word::ERROR),
+    ("ERROR", word::ERROR),
+    ("error:", word::ERROR),
+    ("[E]", word::ERROR),
+    ("WARN", word::WARNING),
+    ("Warning", word::WARNING),
+    ("warning:", word::WARNING),
+    ("[W]", word::WARNING),
+    ("Timeout", word::MAYBE_TIMEOUT),
+    ("CUDA error", word::CUDA | word::ERROR),
+    ("CUDA driver", word::CUDA),
+    ("cudaError", word::CUDA | word::ERROR),
+    ("device-side assert", word::CUDA | word::ERROR),
+    ("NCCL error", word::NCCL | word::ERROR),
+    ("NCCL", word::NCCL),
+    ("ProcessGroup", word::NCCL),
 ];
+
+/// Words that, alone, make no problem: half of a log may name them.
+const SILENT: u16 = word::MAYBE_TIMEOUT | word::CUDA | word::NCCL;
+
+static WORD_FINDER: LazyLock<AhoCorasick> = LazyLock::new(|| finder(WORDS.iter().map(|(text, _)| *text)));
+
+fn finder<'a>(texts: impl Iterator<Item = &'a str>) -> AhoCorasick {
+    AhoCorasick::builder()
+        .match_kind(MatchKind::LeftmostFirst)
+        .build(texts)
+        .expect("a few dozen short literals are within the limits of the automaton")
+}
 
 /// Finds in one pass what a line may be about.
 pub(crate) struct Scanner {
@@ -71,14 +115,17 @@ impl Scanner {
             texts.push(row.text);
             meanings.push(about::PHASE);
         }
-        for text in PROBLEMS {
-            texts.push(text);
-            meanings.push(about::PROBLEM);
+        let makes_a_problem = |(_, meaning): &&(&str, u16)| meaning & !SILENT != 0;
+        for (text, _) in WORDS.iter().filter(makes_a_problem) {
+            // A word inside this one finds it too. Fewer words keep the search in vector registers.
+            let has_shorter =
+                WORDS.iter().filter(makes_a_problem).any(|(other, _)| other != text && text.contains(other));
+            if !has_shorter {
+                texts.push(text);
+                meanings.push(about::PROBLEM);
+            }
         }
-        let needles = AhoCorasick::builder()
-            .match_kind(MatchKind::LeftmostFirst)
-            .build(&texts)
-            .expect("a few dozen short literals are within the limits of the automaton");
+        let needles = finder(texts.into_iter());
         Scanner { needles, meanings }
     }
 
@@ -148,32 +195,28 @@ pub(crate) fn problem(line: &[u8], number: u64, sink: &mut dyn Sink) {
 }
 
 fn classify(line: &[u8]) -> Option<ProblemKind> {
-    let has = |text: &str| memmem::find(line, text.as_bytes()).is_some();
-    let any = |texts: &[&str]| texts.iter().any(|text| has(text));
-    let is_error = any(&["Error", "ERROR", "error:", "[E]", "Exception", "Traceback", "panicked"]);
-    let is_warning = any(&["WARN", "Warning", "warning:", "[W]"]);
-    Some(if any(&["out of memory", "OutOfMemory", "OOM-kill", "OOM kill", "oom-kill"]) {
+    let words = WORD_FINDER.find_iter(line).fold(0, |words, hit| words | WORDS[hit.pattern().as_usize()].1);
+    let has = |bits: u16| words & bits != 0;
+    Some(if has(word::MEMORY) {
         ProblemKind::OutOfMemory
-    } else if any(&["KVTransferError", "KV transfer failed", "kvcache transfer failed"]) {
+    } else if has(word::KV_TRANSFER) {
         ProblemKind::KvTransfer
-    } else if any(&["Segmentation fault", "core dumped"])
-        || (has("illed") && any(&["Killed", "killed by", "was killed"]))
-    {
+    } else if has(word::KILLED) {
         ProblemKind::Killed
-    } else if is_error && any(&["CUDA error", "CUDA driver", "cudaError", "device-side assert"]) {
+    } else if has(word::ERROR) && has(word::CUDA) {
         ProblemKind::Cuda
-    } else if is_error && any(&["NCCL", "ProcessGroup"]) && !is_warning {
+    } else if has(word::ERROR) && has(word::NCCL) {
         ProblemKind::Nccl
-    } else if any(&["timed out", "TimeoutError"]) || (is_error && has("Timeout")) {
+    } else if has(word::TIMEOUT) || (has(word::ERROR) && has(word::MAYBE_TIMEOUT)) {
         ProblemKind::Timeout
-    } else if any(&["Connection refused", "Connection reset", "ConnectionError"]) {
+    } else if has(word::CONNECTION) {
         ProblemKind::Connection
-    } else if is_warning {
-        ProblemKind::Warning
-    } else if any(&["Traceback", "Exception", "panicked"]) || has("Error:") {
+    } else if has(word::EXCEPTION) {
         ProblemKind::Exception
-    } else if is_error {
+    } else if has(word::ERROR) {
         ProblemKind::Error
+    } else if has(word::WARNING) {
+        ProblemKind::Warning
     } else {
         return None;
     })

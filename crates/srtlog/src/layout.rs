@@ -111,7 +111,7 @@ struct Layout {
 /// The layouts of a log, learned as it is read.
 #[derive(Debug, Default)]
 pub(crate) struct Layouts {
-    layouts: Vec<Layout>,
+    known: Vec<Layout>,
     /// The layout that fitted last.
     last: usize,
     learned: usize,
@@ -121,7 +121,7 @@ impl Layouts {
     /// Reads the line into `batch` if it fits a layout. `batch` holds rubbish if it does not.
     #[inline]
     pub(crate) fn read(&mut self, line: &[u8], batch: &mut BatchMetrics) -> bool {
-        let count = self.layouts.len();
+        let count = self.known.len();
         let mut tried = 0_u32;
         let mut index = self.last;
         while tried.count_ones() < u32::try_from(count).unwrap_or(0) {
@@ -132,7 +132,7 @@ impl Layouts {
             let mut at = 0;
             let mut part = 0;
             loop {
-                let layout = &self.layouts[index];
+                let layout = &self.known[index];
                 match layout.follow(line, &mut at, part, batch) {
                     Ok(()) => {
                         batch.kind = layout.kind;
@@ -141,7 +141,9 @@ impl Layouts {
                     }
                     Err(failed) => {
                         // Another layout that is the same up to here may go on from here.
-                        let next = (0..count).find(|&other| tried & (1 << other) == 0 && layout.shared[other] >= failed && failed > 0);
+                        let next = (0..count).find(|&other| {
+                            tried & (1 << other) == 0 && layout.shared[other] >= failed && failed > 0
+                        });
                         let Some(next) = next else { break };
                         tried |= 1 << next;
                         index = next;
@@ -176,14 +178,14 @@ impl Layouts {
         }
         self.learned += 1;
         let layout = Layout { kind, parts, shared: Vec::new() };
-        if self.layouts.len() < MAX_LAYOUTS {
-            self.layouts.push(layout);
+        if self.known.len() < MAX_LAYOUTS {
+            self.known.push(layout);
         } else {
-            self.layouts[self.learned % MAX_LAYOUTS] = layout;
+            self.known[self.learned % MAX_LAYOUTS] = layout;
         }
-        for index in 0..self.layouts.len() {
-            let shared = self.layouts.iter().map(|other| shared_parts(&self.layouts[index], other)).collect();
-            self.layouts[index].shared = shared;
+        for index in 0..self.known.len() {
+            let shared = self.known.iter().map(|other| shared_parts(&self.known[index], other)).collect();
+            self.known[index].shared = shared;
         }
     }
 }
@@ -198,7 +200,13 @@ fn shared_parts(one: &Layout, other: &Layout) -> usize {
 impl Layout {
     /// Follows the layout from `first` on; `Err` is the part at which the line went another way.
     #[inline]
-    fn follow(&self, line: &[u8], at: &mut usize, first: usize, batch: &mut BatchMetrics) -> Result<(), usize> {
+    fn follow(
+        &self,
+        line: &[u8],
+        at: &mut usize,
+        first: usize,
+        batch: &mut BatchMetrics,
+    ) -> Result<(), usize> {
         let mut position = *at;
         for (index, part) in self.parts.iter().enumerate().skip(first) {
             let rest = &line[position..];

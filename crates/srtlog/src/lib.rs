@@ -17,6 +17,7 @@ mod general;
 mod json;
 mod layout;
 mod lines;
+mod logs;
 mod metric;
 mod node;
 mod number;
@@ -24,8 +25,10 @@ mod read;
 mod results;
 mod rollup;
 mod run_dir;
+mod series;
 mod sglang;
 mod sums;
+mod table;
 mod timestamp;
 mod trtllm;
 mod verdict;
@@ -39,6 +42,7 @@ pub use event::{
     BatchKind, BatchMetrics, Event, MemoryKind, MemoryMetrics, Phase, PhaseMark, ProblemKind, Rank,
     SettingValue, Sink,
 };
+pub use logs::worker_logs;
 pub use metric::{Metric, Values};
 pub use node::{NODE_PARSERS, NodeParser, node_parser};
 pub use number::Number;
@@ -49,5 +53,10 @@ pub use rollup::{
     EnvironmentConfig, FileCoverage, NodeProblem, NodeRollup, NodesSummary, Rollup, RollupError, RunFacts,
     StartupPhase, rollup,
 };
+pub use run_dir::WorkerLog;
+pub use series::{Series, SeriesPoint};
+#[cfg(feature = "parquet")]
+pub use table::Parquet;
+pub use table::{Cell, Column, ColumnKind, Csv, RowSink, Table, TableError};
 pub use timestamp::Timestamp;
 pub use verdict::{Reason, Verdict};

@@ -88,63 +88,72 @@ const EXACT_POWERS: [f64; 23] = [
 /// Reads the number at the start of `text` and says how many bytes it took.
 ///
 /// A number that runs into something number-like, such as `1.2.3`, is none: half of it would be a lie.
-#[inline]
+#[expect(clippy::inline_always, reason = "called once per value of every line, and measured to matter")]
+#[inline(always)]
 pub(crate) fn leading_number(text: &[u8]) -> Option<(Number, usize)> {
-    let negative = text.first() == Some(&b'-');
-    let start = usize::from(negative);
+    let start = usize::from(text.first() == Some(&b'-'));
     let mut mantissa: u64 = 0;
-    let mut digits = 0_usize;
-    let mut fraction_digits = 0_usize;
-    let mut at = start;
-    let mut has_dot = false;
-    while let Some(&byte) = text.get(at) {
-        match byte {
-            b'0'..=b'9' => {
-                mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(byte - b'0'));
-                digits += 1;
-                fraction_digits += usize::from(has_dot);
-            }
-            b'.' if !has_dot => has_dot = true,
-            _ => break,
-        }
-        at += 1;
+    let whole_end = take_digits(text, start, &mut mantissa);
+    let mut end = whole_end;
+    let has_dot = text.get(end) == Some(&b'.');
+    if has_dot {
+        end = take_digits(text, end + 1, &mut mantissa);
     }
+    let digits = end - start - usize::from(has_dot);
     if digits == 0 {
         return None;
     }
-    match text.get(at) {
-        Some(b'.') => return None,
-        Some(b'e' | b'E') if exponent_length(&text[at..]) > 0 => {
-            let end = at + exponent_length(&text[at..]);
-            return slow_float(&text[..end]).map(|value| (Number::Float(value), end));
-        }
-        _ => {}
-    }
-    if digits > 15 {
-        let value = slow_float(&text[..at])?;
-        return match std::str::from_utf8(&text[..at]).ok().and_then(|whole| whole.parse().ok()) {
-            Some(whole) => Some((Number::Int(whole), at)),
-            None => Some((Number::Float(value), at)),
-        };
+    let next = text.get(end).copied().unwrap_or(b' ');
+    if digits > 15 || matches!(next, b'.' | b'e' | b'E') {
+        return unusual_number(text, end, has_dot);
     }
     #[expect(clippy::cast_possible_wrap, reason = "fifteen digits fit in an i64")]
-    let whole = if negative { -(mantissa as i64) } else { mantissa as i64 };
+    let whole = if start == 1 { -(mantissa as i64) } else { mantissa as i64 };
     if !has_dot {
-        return Some((Number::Int(whole), at));
+        return Some((Number::Int(whole), end));
     }
     // Both operands are exact, so the division is rounded once, as a full parse would round it.
-    let value = Number::Int(whole).as_f64() / EXACT_POWERS[fraction_digits];
-    Some((Number::Float(value), at))
+    let value = Number::Int(whole).as_f64() / EXACT_POWERS[end - whole_end - 1];
+    Some((Number::Float(value), end))
+}
+
+/// Adds the digits from `at` on to `mantissa`, and says where they end.
+#[inline]
+fn take_digits(text: &[u8], mut at: usize, mantissa: &mut u64) -> usize {
+    while let Some(digit) = text.get(at).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
+        *mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(digit));
+        at += 1;
+    }
+    at
+}
+
+/// A number with an exponent, with more digits than an `f64` holds, or that is none.
+#[cold]
+fn unusual_number(text: &[u8], end: usize, has_dot: bool) -> Option<(Number, usize)> {
+    if text.get(end) == Some(&b'.') {
+        return None;
+    }
+    let exponent = exponent_length(&text[end..]);
+    let end = end + exponent;
+    if exponent == 0
+        && !has_dot
+        && let Some(whole) = std::str::from_utf8(&text[..end]).ok().and_then(|whole| whole.parse().ok())
+    {
+        return Some((Number::Int(whole), end));
+    }
+    slow_float(&text[..end]).map(|value| (Number::Float(value), end))
 }
 
 /// Length of `e5`, `E-3`, … at the start of `text`; zero when there is no exponent.
 fn exponent_length(text: &[u8]) -> usize {
+    if !matches!(text.first(), Some(b'e' | b'E')) {
+        return 0;
+    }
     let sign = usize::from(matches!(text.get(1), Some(b'+' | b'-')));
     let digits = text.iter().skip(1 + sign).take_while(|byte| byte.is_ascii_digit()).count();
     if digits == 0 { 0 } else { 1 + sign + digits }
 }
 
-#[cold]
 fn slow_float(text: &[u8]) -> Option<f64> {
     std::str::from_utf8(text).ok()?.parse().ok().filter(|value: &f64| value.is_finite())
 }

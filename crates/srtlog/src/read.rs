@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Bytes read at once.
-const CHUNK: usize = 256 << 10;
+const CHUNK: usize = 128 << 10;
 
 /// Opens a file; gzip and zstd are told by their first bytes, not by the name.
 pub(crate) fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
@@ -45,9 +45,14 @@ pub(crate) fn for_each_chunk(path: &Path, mut each: impl FnMut(&[u8])) -> io::Re
     }
 }
 
-/// Reads a small text file, bad bytes replaced; files above `limit` are read up to it.
-pub(crate) fn text(path: &Path, limit: u64) -> io::Result<String> {
+/// Reads the first `limit` bytes of a file.
+pub(crate) fn bytes(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path)?.take(limit).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(bytes)
+}
+
+/// Reads a small text file, bad bytes replaced; files above `limit` are read up to it.
+pub(crate) fn text(path: &Path, limit: u64) -> io::Result<String> {
+    Ok(String::from_utf8_lossy(&bytes(path, limit)?).into_owned())
 }

@@ -1,6 +1,7 @@
 //! Readers of benchmark results: the [`BenchmarkParser`] trait, its registry, and the result they all give.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     io::{self, Read},
     path::Path,
@@ -75,6 +76,9 @@ pub struct BenchmarkResult {
     pub std_e2el_ms: Option<Number>,
     /// Generated tokens per second and user, where the benchmark states it.
     pub output_tps_per_user: Option<Number>,
+    /// What an accuracy evaluation measured, by its own names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub scores: BTreeMap<String, Number>,
     /// File of the result, under the log folder.
     pub file: Option<String>,
     /// Whether these numbers may be compared with others, where the load generator judged it.
@@ -142,8 +146,18 @@ pub enum ResultError {
 }
 
 /// Names that [`benchmark_parser`] knows.
-pub const BENCHMARK_PARSERS: &[&str] =
-    &["sa-bench", "vllm-bench", "sglang-bench", "mooncake-router", "trace-replay"];
+pub const BENCHMARK_PARSERS: &[&str] = &[
+    "sa-bench",
+    "vllm-bench",
+    "sglang-bench",
+    "mooncake-router",
+    "trace-replay",
+    "mmlu",
+    "gpqa",
+    "gsm8k",
+    "longbenchv2",
+    "lm-eval",
+];
 
 /// The reader for the results of a benchmark, by the name that recipes use for it.
 pub fn benchmark_parser(name: &str) -> Option<Box<dyn BenchmarkParser>> {
@@ -155,6 +169,11 @@ pub fn benchmark_parser(name: &str) -> Option<Box<dyn BenchmarkParser>> {
         }
         "mooncake-router" => Box::new(Aiperf { name: "mooncake-router" }),
         "trace-replay" => Box::new(Aiperf { name: "trace-replay" }),
+        "mmlu" => Box::new(Accuracy { name: "mmlu" }),
+        "gpqa" => Box::new(Accuracy { name: "gpqa" }),
+        "gsm8k" => Box::new(Accuracy { name: "gsm8k" }),
+        "longbenchv2" => Box::new(Accuracy { name: "longbenchv2" }),
+        "lm-eval" => Box::new(Accuracy { name: "lm-eval" }),
         _ => return None,
     })
 }
@@ -188,11 +207,12 @@ impl BenchmarkParser for Flat {
     fn reads(&self, path: &Path) -> bool {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let name = name.trim_end_matches(".gz").trim_end_matches(".zst");
+        let extension = name.rsplit('.').next();
         let folder = path.parent().and_then(Path::to_str).unwrap_or_default();
-        let in_result_folder = is_result_folder(folder);
+        let is_result = extension == Some("json") && is_result_folder(folder);
         match self.place {
-            Place::Folder => name.ends_with(".json") && in_result_folder,
-            Place::Anywhere => name.ends_with(".jsonl") || (name.ends_with(".json") && in_result_folder),
+            Place::Folder => is_result,
+            Place::Anywhere => is_result || extension == Some("jsonl"),
         }
     }
 
@@ -359,12 +379,12 @@ fn slot<'a>(result: &'a mut BenchmarkResult, key: &str) -> Option<&'a mut Option
     })
 }
 
-/// Results of AIPerf: an object per metric, with its unit and statistics.
+/// Results of `AIPerf`: an object per metric, with its unit and statistics.
 struct Aiperf {
     name: &'static str,
 }
 
-/// AIPerf's summaries are some tens of kilobytes; more than this is no summary.
+/// Its summaries are some tens of kilobytes; more than this is no summary.
 const MAX_AIPERF: u64 = 16 << 20;
 
 impl BenchmarkParser for Aiperf {
@@ -425,5 +445,53 @@ impl BenchmarkParser for Aiperf {
                 .filter(|number| number.as_f64() != 0.0),
             ..BenchmarkResult::default()
         }])
+    }
+}
+
+/// Results of accuracy evaluations: one object of scores, or one per task.
+struct Accuracy {
+    name: &'static str,
+}
+
+/// Evaluations keep every answer beside their scores, in other files.
+const MAX_ACCURACY: u64 = 16 << 20;
+
+impl BenchmarkParser for Accuracy {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn reads(&self, path: &Path) -> bool {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let Some(stem) = name.strip_suffix(".json") else { return false };
+        if self.name == "lm-eval" {
+            return stem.starts_with("results") && path.starts_with("eval_results");
+        }
+        // The evaluation writes its own name with an underscore.
+        let own = if self.name == "longbenchv2" { "longbench_v2" } else { self.name };
+        path.starts_with("accuracy") && stem.starts_with(own)
+    }
+
+    fn read(&self, file: &mut dyn Read) -> Result<Vec<BenchmarkResult>, ResultError> {
+        let report: serde_json::Value = serde_json::from_reader(PythonJson::new(file.take(MAX_ACCURACY)))?;
+        let mut scores = BTreeMap::new();
+        let tasks = report.get("results").filter(|results| results.is_object());
+        collect_scores("", tasks.unwrap_or(&report), &mut scores);
+        if scores.is_empty() {
+            return Err(ResultError::NoResult("no number is stated"));
+        }
+        Ok(vec![BenchmarkResult { scores, ..BenchmarkResult::default() }])
+    }
+}
+
+/// Collects numbers of an object, and of objects in it, as `task/score`.
+fn collect_scores(prefix: &str, object: &serde_json::Value, scores: &mut BTreeMap<String, Number>) {
+    for (key, value) in object.as_object().into_iter().flatten() {
+        let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}/{key}") };
+        if let Some(number) = Number::from_json(value) {
+            scores.insert(name, number);
+        } else if prefix.is_empty() {
+            collect_scores(&name, value, scores);
+        }
     }
 }

@@ -16,8 +16,6 @@ pub use self::model::{
 };
 use crate::{
     command,
-    coverage::Coverage,
-    node::{NODE_PARSERS, NodeParser, node_parser},
     number::Number,
     read,
     results::{BenchmarkParser, BenchmarkResult, any_result, benchmark_parser},
@@ -118,46 +116,19 @@ fn read_logs(logs: &[WorkerLog], backend: Option<&str>) -> Vec<Reading> {
 }
 
 fn read_log(log: &WorkerLog, backend: Option<&str>) -> Reading {
-    let engine = backend
-        .and_then(|backend| NODE_PARSERS.iter().copied().find(|name| *name == backend))
-        .unwrap_or_else(|| guess_engine(&log.files));
+    let engine = log.engine(backend);
     let mut reading = Reading { engine, sums: NodeSums::default(), files: Vec::new(), warnings: Vec::new() };
     for path in &log.files {
-        let mut parser = node_parser(engine).expect("the name comes from the registry");
         let mut sums = NodeSums::default();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if let Err(error) = read_file(path, parser.as_mut(), &mut sums) {
+        let (coverage, outcome) = log.read_file(path, engine, &mut sums);
+        if let Err(error) = outcome {
             reading.warnings.push(format!("`{name}` was read up to an error: {error}"));
         }
-        reading.files.push(FileCoverage { file: name, coverage: parser.coverage().clone() });
+        reading.files.push(FileCoverage { file: name, coverage });
         reading.sums.merge(sums);
     }
     reading
-}
-
-fn read_file(path: &Path, parser: &mut dyn NodeParser, sums: &mut NodeSums) -> io::Result<()> {
-    let outcome = read::for_each_chunk(path, |chunk| parser.push(chunk, sums));
-    parser.finish(sums);
-    outcome
-}
-
-/// The engine whose reader understands most of the first megabyte. A mock engine prints the lines of a real one.
-fn guess_engine(files: &[PathBuf]) -> &'static str {
-    let mut best = (NODE_PARSERS[0], 0);
-    for name in NODE_PARSERS.iter().copied() {
-        let mut understood = 0_u64;
-        for path in files {
-            let mut parser = node_parser(name).expect("the name comes from the registry");
-            let Ok(head) = read::text(path, 1 << 20) else { continue };
-            parser.push(head.as_bytes(), &mut |_: &crate::Event<'_>| {});
-            let Coverage { parsed, .. } = parser.coverage();
-            understood += parsed;
-        }
-        if understood > best.1 {
-            best = (name, understood);
-        }
-    }
-    best.0
 }
 
 /// Reads the results of a run, by its own benchmark's reader, else whatever lies in result folders.

@@ -24,13 +24,16 @@ pub(crate) struct RunDir {
 }
 
 /// The log of one worker's process, in one or more files.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct WorkerLog {
-    pub(crate) node: String,
-    pub(crate) role: String,
-    pub(crate) worker: String,
-    /// Files in the order in which they were written; errors last.
-    pub(crate) files: Vec<PathBuf>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerLog {
+    /// Node it ran on.
+    pub node: String,
+    /// Role of the worker: `prefill`, `decode`, or `agg`.
+    pub role: String,
+    /// Which worker of its role: `w0`, `w1`, …
+    pub worker: String,
+    /// Files in the order in which they were written; those of standard error last.
+    pub files: Vec<PathBuf>,
 }
 
 static LOG_NAME: LazyLock<Regex> = LazyLock::new(|| {
@@ -69,7 +72,7 @@ impl RunDir {
         for (node, role, worker, _, _, path) in files {
             match logs.last_mut() {
                 Some(log) if (&log.node, &log.role, &log.worker) == (&node, &role, &worker) => {
-                    log.files.push(path)
+                    log.files.push(path);
                 }
                 _ => logs.push(WorkerLog { node, role, worker, files: vec![path] }),
             }

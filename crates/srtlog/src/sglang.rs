@@ -26,16 +26,14 @@ const MAX_BODY: usize = 64 << 10;
 
 static SCANNER: LazyLock<Scanner> = LazyLock::new(|| {
     Scanner::new(&[
-        ("avail mem=", about::MEMORY),
-        ("avail_mem=", about::MEMORY),
+        ("mem=", about::MEMORY),
         ("mem usage=", about::MEMORY),
         ("KV size:", about::MEMORY),
         ("K size:", about::MEMORY),
         ("tp_size=", about::SETTING),
         ("ServerArgs(", about::SETTING),
         ("[CMD]", about::COMMAND),
-        ("sglang.launch_server", about::COMMAND),
-        ("launch_server.py", about::COMMAND),
+        ("launch_server", about::COMMAND),
         ("dynamo.sglang", about::COMMAND),
         ("ReqTimeStats(", about::READING),
         ("Transfer Engine Throughput:", about::READING),
@@ -98,7 +96,8 @@ struct Marker {
     start: usize,
     /// Start of the fields.
     body: usize,
-    batch_id: Option<i64>,
+    /// The number of the batch, and how many digits it has; they end right before the bracket that ends at `body`.
+    batch_id: Option<(i64, usize)>,
 }
 
 impl Sglang {
@@ -157,9 +156,11 @@ impl Sglang {
         let body = &line[marker.body..];
         if body.len() <= MAX_BODY && read_plain_fields(line, body, &mut self.batch, &mut self.trace) {
             self.report(&line[..marker.start], marker, line, coverage, sink);
-            if marker.batch_id.is_none() {
-                self.layouts.learn(line, &mut self.trace, marker.kind);
+            if let Some((_, length)) = marker.batch_id {
+                let digits = &line[marker.body - 1 - length..marker.body - 1];
+                self.trace.note(line, digits, Slot::Metric(Metric::BatchId));
             }
+            self.layouts.learn(line, &mut self.trace, marker.kind);
         } else {
             self.read_unusual(line, marker, coverage, sink);
         }
@@ -206,7 +207,7 @@ impl Sglang {
             return;
         }
         coverage.parsed += 1;
-        if let Some(id) = marker.batch_id {
+        if let Some((id, _)) = marker.batch_id {
             self.batch.values.set(Metric::BatchId, Number::Int(id));
         }
         self.batch.kind = marker.kind;
@@ -243,13 +244,14 @@ fn kind_before(line: &[u8], word: usize) -> Option<(BatchKind, usize)> {
 
 /// Where the fields start after `Prefill batch`, and the batch's number if it has one.
 #[inline]
-fn body_after(line: &[u8], after: usize) -> Option<(usize, Option<i64>)> {
+fn body_after(line: &[u8], after: usize) -> Option<(usize, Option<(i64, usize)>)> {
     match line.get(after)? {
         b',' | b'.' => Some((after + 1, None)),
         b' ' if line.get(after + 1) == Some(&b'[') => {
             let (number, length) = leading_number(&line[after + 2..])?;
             let close = after + 2 + length;
-            (line.get(close) == Some(&b']')).then_some((close + 1, number.as_i64()))
+            (line.get(close) == Some(&b']'))
+                .then_some((close + 1, number.as_i64().map(|number| (number, length))))
         }
         _ => None,
     }

@@ -35,7 +35,7 @@ impl Spread {
         self.count += 1;
     }
 
-    fn merge(&mut self, other: &Spread) {
+    pub(crate) fn merge(&mut self, other: &Spread) {
         if other.count > 0 && (self.count == 0 || other.max > self.max) {
             self.max = other.max;
             self.max_is_whole = other.max_is_whole;
@@ -77,7 +77,7 @@ impl Default for BatchSums {
 
 impl BatchSums {
     #[inline]
-    fn add(&mut self, values: &Values) {
+    pub(crate) fn add(&mut self, values: &Values) {
         self.batches += 1;
         values.for_each(|index, value, is_whole| self.spreads[index].add(value, is_whole));
     }
@@ -195,11 +195,10 @@ impl NodeSums {
     fn memory(&mut self, memory: &MemoryMetrics) {
         self.avail_mem_gb = self.avail_mem_gb.or(memory.avail_mem_gb);
         self.mem_usage_gb = self.mem_usage_gb.or(memory.mem_usage_gb);
-        let larger = |kept: Option<f64>, new: Option<f64>| match (kept, new) {
+        self.kv_cache_gb = match (self.kv_cache_gb, memory.kv_cache_gb) {
             (Some(kept), Some(new)) => Some(kept.max(new)),
             (kept, new) => kept.or(new),
         };
-        self.kv_cache_gb = larger(self.kv_cache_gb, memory.kv_cache_gb);
         self.kv_tokens = self.kv_tokens.max(memory.kv_tokens);
     }
 

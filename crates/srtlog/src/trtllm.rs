@@ -254,15 +254,12 @@ impl Trtllm {
                     continue;
                 }
             };
-            match leading_number(field.value) {
-                Some((number, length)) => {
-                    self.trace.note(line, &field.value[..length], Slot::Metric(metric));
-                    batch.values.set(metric, number);
-                }
-                None => {
-                    coverage.malformed_values += 1;
-                    self.trace.give_up();
-                }
+            if let Some((number, length)) = leading_number(field.value) {
+                self.trace.note(line, &field.value[..length], Slot::Metric(metric));
+                batch.values.set(metric, number);
+            } else {
+                coverage.malformed_values += 1;
+                self.trace.give_up();
             }
         }
         general::derive_rates(batch);
@@ -418,7 +415,13 @@ fn find_iter_field(head: &[u8]) -> Option<usize> {
 }
 
 #[inline]
-fn read_fields(line: &[u8], text: &[u8], batch: &mut BatchMetrics, coverage: &mut Coverage, trace: &mut Trace) {
+fn read_fields(
+    line: &[u8],
+    text: &[u8],
+    batch: &mut BatchMetrics,
+    coverage: &mut Coverage,
+    trace: &mut Trace,
+) {
     for field in Fields::new(text) {
         if field.key.is_empty() {
             continue;

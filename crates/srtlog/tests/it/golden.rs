@@ -1,7 +1,7 @@
 //! The Python tool's own figures over the same run folders: equal, field by field, but for the corrections that
 //! docs/rollup.md numbers. Each expectation below is the whole list of differences.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
 use expect_test::{Expect, expect};
 use serde_json::{Value as Json, json};
@@ -27,14 +27,14 @@ fn python_json(path: &Path) -> Json {
 
 /// Compares the rollup of a scenario as it is.
 #[track_caller]
-fn check(scenario: &str, expected: Expect) {
+fn check(scenario: &str, expected: &Expect) {
     check_folder(&fixture(&format!("runs/python/{scenario}")), scenario, expected);
 }
 
 /// Compares the rollup of a scenario without the batches whose form the Python tool does not know (correction 1), so
 /// that every figure over all other batches can be compared.
 #[track_caller]
-fn check_without_newer_forms(scenario: &str, expected: Expect) {
+fn check_without_newer_forms(scenario: &str, expected: &Expect) {
     let source = fixture(&format!("runs/python/{scenario}"));
     let copy = tempfile::tempdir().expect("a folder for the test");
     copy_without_newer_forms(&source, copy.path());
@@ -42,7 +42,7 @@ fn check_without_newer_forms(scenario: &str, expected: Expect) {
 }
 
 #[track_caller]
-fn check_folder(folder: &Path, scenario: &str, expected: Expect) {
+fn check_folder(folder: &Path, scenario: &str, expected: &Expect) {
     let theirs = python_json(&fixture(&format!("runs/python/{scenario}/expected-rollup.json")));
     let rollup = srtlog::rollup(folder, facts()).expect("the scenario is a run folder");
     let ours = serde_json::to_value(&rollup).expect("a rollup is JSON");
@@ -59,7 +59,8 @@ fn copy_without_newer_forms(from: &Path, to: &Path) {
             continue;
         }
         let bytes = fs::read(entry.path()).expect("the file can be read");
-        let kept: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_newer_form(line)).collect();
+        let kept: Vec<&[u8]> =
+            bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_newer_form(line)).collect();
         fs::write(target, kept.concat()).expect("the file can be written");
     }
 }
@@ -71,47 +72,61 @@ fn is_newer_form(line: &[u8]) -> bool {
 
 #[test]
 fn sglang_disaggregated() {
-    check_without_newer_forms("01_sglang_disagg", expect![[r#"
+    check_without_newer_forms(
+        "01_sglang_disagg",
+        &expect![[r#"
         /benchmark_command/raw_command: "python3 -u /srtctl-benchmarks/sa-bench/benchmark_serving.py --model dsr1-fp8 --tokenizer /model/ --… -> "python3 -u /srtctl-benchmarks/sa-bench/benchmark_serving.py --model dsr1-fp8 --tokenizer /model/ --…
         /benchmark_command/base_url: null -> "http://localhost:8000"
         /benchmark_command/max_concurrency: 4 -> 64
         /benchmark_command/num_prompts: 8 -> 128
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn sglang_aggregated() {
-    check_without_newer_forms("02_sglang_agg", expect![[""]]);
+    check_without_newer_forms("02_sglang_agg", &expect![[""]]);
 }
 
 #[test]
 fn trtllm_disaggregated() {
-    check("03_trtllm_disagg", expect![[r#"
+    check(
+        "03_trtllm_disagg",
+        &expect![[r#"
         /nodes_summary/total_cached_tokens: 0 -> null
         /nodes_summary/overall_cache_hit_rate: 0.0 -> null
         /benchmark_command/base_url: null -> "http://localhost:8000"
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn trtllm_aggregated() {
-    check("04_trtllm_agg", expect![[r#"
+    check(
+        "04_trtllm_agg",
+        &expect![[r#"
         /nodes_summary/total_cached_tokens: 0 -> null
         /nodes_summary/overall_cache_hit_rate: 0.0 -> null
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn missing_files_and_odd_names() {
-    check_without_newer_forms("05_missing_files", expect![[r#"
+    check_without_newer_forms(
+        "05_missing_files",
+        &expect![[r#"
         /nodes_summary/nodes: 4 items -> 3 items
         /environment_config: null -> {"prefill_environment":{},"decode_environment":{},"aggregated_environment":{},"prefill_engine_config…
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn truncated_results() {
-    check_without_newer_forms("06_truncated_json", expect![[r#"
+    check_without_newer_forms(
+        "06_truncated_json",
+        &expect![[r#"
         /results/1/request_rate: "Infinity" -> "inf"
         /results/1/mean_ttft_ms: "NaN" -> null
         /min_mean_ttft_ms: "NaN" -> 0.9034297701420169
@@ -119,59 +134,77 @@ fn truncated_results() {
         /benchmark_command/max_concurrency: null -> 1
         /benchmark_command/input_len: null -> 1024
         /benchmark_command/output_len: null -> 1024
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn empty_logs() {
-    check("07_empty_logs", expect![[r#"
+    check(
+        "07_empty_logs",
+        &expect![[r#"
         /nodes_summary/total_decode_nodes: 2 -> 1
         /nodes_summary/nodes: 3 items -> 2 items
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn mooncake_router() {
-    check_without_newer_forms("08_mooncake_router", expect![[r#"
+    check_without_newer_forms(
+        "08_mooncake_router",
+        &expect![[r#"
         /results/0/output_tps: 0 -> 1150.92
         /max_output_tps: 0 -> 1150.92
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn output_and_errors_of_one_worker() {
-    check_without_newer_forms("09_out_and_err", expect![[r#"
+    check_without_newer_forms(
+        "09_out_and_err",
+        &expect![[r#"
         /nodes_summary/total_prefill_nodes: 2 -> 1
         /nodes_summary/avg_prefill_input_throughput: 15409.501 -> 14158.0285
         /nodes_summary/nodes: 4 items -> 3 items
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn hostile_sglang_text() {
-    check_without_newer_forms("10_hostile_text_sglang", expect![[r#"
+    check_without_newer_forms(
+        "10_hostile_text_sglang",
+        &expect![[r#"
         /nodes_summary/total_decode_nodes: 2 -> 4
         /nodes_summary/avg_decode_gen_throughput: 2017.9764285714284 -> 9533.010424242426
         /nodes_summary/max_decode_gen_throughput: 8114.0 -> 100000.0
         /nodes_summary/nodes: 3 items -> 5 items
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn hostile_trtllm_text() {
-    check("11_hostile_text_trtllm", expect![[r#"
+    check(
+        "11_hostile_text_trtllm",
+        &expect![[r#"
         /nodes_summary/total_decode_nodes: 3 -> 4
         /nodes_summary/total_cached_tokens: 0 -> null
         /nodes_summary/overall_cache_hit_rate: 0.0 -> null
         /nodes_summary/avg_decode_gen_throughput: 25853.529088780808 -> 36658.92616443238
         /nodes_summary/max_decode_gen_throughput: 62108.953613807986 -> 124703.08788598575
         /nodes_summary/nodes: 4 items -> 5 items
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn bracket_timestamps() {
-    check("12_sglang_legacy_timestamps", expect![[r#"
+    check(
+        "12_sglang_legacy_timestamps",
+        &expect![[r#"
         /nodes_summary/total_prefill_tokens: null -> 435
         /nodes_summary/total_cached_tokens: null -> 0
         /nodes_summary/overall_cache_hit_rate: null -> 0.0
@@ -193,46 +226,68 @@ fn bracket_timestamps() {
         /nodes_summary/nodes/1/avg_gen_throughput: null -> 2.0
         /nodes_summary/nodes/1/max_gen_throughput: null -> 2.0
         /nodes_summary/nodes/1/max_queue_requests: null -> 0
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn unknown_benchmark() {
-    check("14_unknown_benchmark", expect![[r#"
+    check(
+        "14_unknown_benchmark",
+        &expect![[r#"
         /results: 4 items -> 2 items
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn recipes_of_every_shape() {
-    check("15_config_empty", expect![[r#"
+    check(
+        "15_config_empty",
+        &expect![[r#"
         /environment_config/decode_engine_config: null -> {}
-    "#]]);
-    check("15_config_in_logs", expect![[r#"
+    "#]],
+    );
+    check(
+        "15_config_in_logs",
+        &expect![[r#"
         /environment_config/decode_engine_config: null -> {}
-    "#]]);
-    check("15_config_not_yaml", expect![[r#"
+    "#]],
+    );
+    check(
+        "15_config_not_yaml",
+        &expect![[r#"
         /environment_config/prefill_engine_config/p: 1 -> null
         /environment_config/decode_engine_config: null -> {"tp-size":8,"served-model-name":"dsr1-fp8","mem-fraction-static":0.85}
-    "#]]);
-    check("15_config_null_backend", expect![[r#"
+    "#]],
+    );
+    check(
+        "15_config_null_backend",
+        &expect![[r#"
         /environment_config/decode_engine_config: null -> {}
-    "#]]);
-    check("15_config_null_env", expect![[r#"
+    "#]],
+    );
+    check(
+        "15_config_null_env",
+        &expect![[r#"
         /environment_config/prefill_environment: null -> {}
         /environment_config/decode_engine_config: null -> {}
-    "#]]);
-    check("15_config_types", expect![[""]]);
+    "#]],
+    );
+    check("15_config_types", &expect![[""]]);
 }
 
 #[test]
 fn many_workers() {
-    check_without_newer_forms("16_sglang_wide", expect![[r#"
+    check_without_newer_forms(
+        "16_sglang_wide",
+        &expect![[r#"
         /benchmark_command/raw_command: "python3 -u /srtctl-benchmarks/sa-bench/benchmark_serving.py --model dsr1-fp8 --tokenizer /model/ --… -> "python3 -u /srtctl-benchmarks/sa-bench/benchmark_serving.py --model dsr1-fp8 --tokenizer /model/ --…
         /benchmark_command/base_url: null -> "http://localhost:8000"
         /benchmark_command/max_concurrency: 1 -> 128
         /benchmark_command/num_prompts: 2 -> 256
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -255,7 +310,8 @@ fn as_python(engine: &str, role: &str, log: &[u8]) -> Json {
                 kind => kind.name(),
             };
             let mut object = json!({"timestamp": batch.timestamp.as_str(), "batch_type": kind});
-            for (metric, number) in batch.values.iter().filter(|(metric, _)| PYTHON_METRICS.contains(metric)) {
+            for (metric, number) in batch.values.iter().filter(|(metric, _)| PYTHON_METRICS.contains(metric))
+            {
                 object[metric.name()] = json!(number);
             }
             object
@@ -312,14 +368,15 @@ const PYTHON_METRICS: &[Metric] = &[
 
 /// Compares every batch, every memory reading, and every setting of a scenario's logs.
 #[track_caller]
-fn check_lines(scenario: &str, engine: &str, expected: Expect) {
+fn check_lines(scenario: &str, engine: &str, expected: &Expect) {
     let folder = fixture(&format!("runs/python/{scenario}"));
     let theirs = python_json(&folder.join("expected-nodes.json"));
     let mut out = String::new();
     for (file, theirs) in theirs.as_object().expect("an object per file") {
         let role = ["prefill", "decode", "agg"].into_iter().find(|role| file.contains(&format!("_{role}_")));
         let log = fs::read(folder.join("logs").join(file)).expect("the log is there");
-        let kept: Vec<&[u8]> = log.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_newer_form(line)).collect();
+        let kept: Vec<&[u8]> =
+            log.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_newer_form(line)).collect();
         let mut ours = as_python(engine, role.expect("the name says the role"), &kept.concat());
         let mut theirs = theirs.clone();
         for side in [&mut ours, &mut theirs] {
@@ -329,7 +386,7 @@ fn check_lines(scenario: &str, engine: &str, expected: Expect) {
         }
         keep_both_ends(&mut theirs, &mut ours);
         for line in differences(&theirs, &ours).lines() {
-            out.push_str(&format!("{file}{line}\n"));
+            writeln!(out, "{file}{line}").expect("text grows");
         }
     }
     expected.assert_eq(&out);
@@ -348,29 +405,36 @@ fn keep_both_ends(theirs: &mut Json, ours: &mut Json) {
 
 #[test]
 fn every_sglang_line_reads_as_in_python() {
-    check_lines("01_sglang_disagg", "sglang", expect![""]);
-    check_lines("02_sglang_agg", "sglang", expect![""]);
-    check_lines("05_missing_files", "sglang", expect![[""]]);
-    check_lines("06_truncated_json", "sglang", expect![[""]]);
-    check_lines("08_mooncake_router", "sglang", expect![[""]]);
-    check_lines("09_out_and_err", "sglang", expect![[""]]);
-    check_lines("12_sglang_legacy_timestamps", "sglang", expect![[""]]);
-    check_lines("16_sglang_wide", "sglang", expect![[""]]);
+    check_lines("01_sglang_disagg", "sglang", &expect![""]);
+    check_lines("02_sglang_agg", "sglang", &expect![""]);
+    check_lines("05_missing_files", "sglang", &expect![[""]]);
+    check_lines("06_truncated_json", "sglang", &expect![[""]]);
+    check_lines("08_mooncake_router", "sglang", &expect![[""]]);
+    check_lines("09_out_and_err", "sglang", &expect![[""]]);
+    check_lines("12_sglang_legacy_timestamps", "sglang", &expect![[""]]);
+    check_lines("16_sglang_wide", "sglang", &expect![[""]]);
 }
 
 #[test]
 fn every_trtllm_line_reads_as_in_python() {
-    check_lines("03_trtllm_disagg", "trtllm", expect![[r#"
+    check_lines(
+        "03_trtllm_disagg",
+        "trtllm",
+        &expect![[r#"
         node0001_prefill_w0.out/batches/27/new_token: 0 -> null
         node0002_decode_w0.out/batches/32/num_tokens: 0 -> null
         node0002_decode_w0.out/batches/35/num_tokens: 0 -> null
-    "#]]);
-    check_lines("04_trtllm_agg", "trtllm", expect![""]);
+    "#]],
+    );
+    check_lines("04_trtllm_agg", "trtllm", &expect![""]);
 }
 
 #[test]
 fn hostile_lines_read_as_in_python_or_better() {
-    check_lines("10_hostile_text_sglang", "sglang", expect![[r#"
+    check_lines(
+        "10_hostile_text_sglang",
+        "sglang",
+        &expect![[r#"
         node0003_decode_w1.out/batches: 7 items -> 11 items
         node0005_decode_w3.out/config/tp_size: 2 -> 3
         node0005_decode_w3.out/batches/2/running_req: 7 -> 7.5
@@ -387,9 +451,14 @@ fn hostile_lines_read_as_in_python_or_better() {
         node0005_decode_w3.out/batches/8/running_req: 11 -> 10
         node0005_decode_w3.out/batches/9/running_req: 5 -> 11
         node0005_decode_w3.out/batches/9/gen_throughput: 12 -> null
-    "#]]);
-    check_lines("11_hostile_text_trtllm", "trtllm", expect![[r#"
+    "#]],
+    );
+    check_lines(
+        "11_hostile_text_trtllm",
+        "trtllm",
+        &expect![[r#"
         node0003_decode_w1.out/batches: 5 items -> 9 items
         node0004_decode_w2.out/memory: 3 items -> 4 items
-    "#]]);
+    "#]],
+    );
 }

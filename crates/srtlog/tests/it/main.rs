@@ -2,5 +2,7 @@
 
 mod golden;
 mod readers;
+mod results;
 mod robust;
 mod support;
+mod tables;

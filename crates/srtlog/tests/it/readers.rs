@@ -11,7 +11,8 @@ use crate::support::{fixture_bytes, read};
 fn describe(metrics: &NodeMetrics, coverage: &Coverage) -> String {
     let mut out = String::new();
     for batch in &metrics.batches {
-        let rank = [("dp", batch.rank.dp), ("tp", batch.rank.tp), ("pp", batch.rank.pp), ("ep", batch.rank.ep)];
+        let rank =
+            [("dp", batch.rank.dp), ("tp", batch.rank.tp), ("pp", batch.rank.pp), ("ep", batch.rank.ep)];
         let rank: String =
             rank.iter().filter_map(|(name, rank)| rank.map(|rank| format!(" {name}{rank}"))).collect();
         write!(out, "{} [{}{rank}]", batch.kind.name(), batch.timestamp).expect("text grows");
@@ -41,29 +42,29 @@ fn describe(metrics: &NodeMetrics, coverage: &Coverage) -> String {
 }
 
 #[track_caller]
-fn check(engine: &str, fixture: &str, expected: expect_test::ExpectFile) {
+fn check(engine: &str, fixture: &str, expected: &expect_test::ExpectFile) {
     let (metrics, coverage) = read(engine, &fixture_bytes(fixture));
     expected.assert_eq(&describe(&metrics, &coverage));
 }
 
 #[test]
 fn sglang_of_every_year() {
-    check("sglang", "logs/sglang_variants.log", expect_file!["expected/sglang_variants.txt"]);
+    check("sglang", "logs/sglang_variants.log", &expect_file!["expected/sglang_variants.txt"]);
 }
 
 #[test]
 fn sglang_requests() {
-    check("sglang", "logs/sglang_reqtimestats.log", expect_file!["expected/sglang_reqtimestats.txt"]);
+    check("sglang", "logs/sglang_reqtimestats.log", &expect_file!["expected/sglang_reqtimestats.txt"]);
 }
 
 #[test]
 fn trtllm_of_every_year() {
-    check("trtllm", "logs/trtllm_variants.log", expect_file!["expected/trtllm_variants.txt"]);
+    check("trtllm", "logs/trtllm_variants.log", &expect_file!["expected/trtllm_variants.txt"]);
 }
 
 #[test]
 fn vllm_of_every_year() {
-    check("vllm", "logs/vllm_variants.log", expect_file!["expected/vllm_variants.txt"]);
+    check("vllm", "logs/vllm_variants.log", &expect_file!["expected/vllm_variants.txt"]);
 }
 
 /// Every line that says it is a metric line is one that was read.
@@ -91,7 +92,7 @@ fn no_metric_line_is_lost() {
 }
 
 #[track_caller]
-fn check_text(engine: &str, log: &str, expected: Expect) {
+fn check_text(engine: &str, log: &str, expected: &Expect) {
     let (metrics, coverage) = read(engine, log.as_bytes());
     expected.assert_eq(&describe(&metrics, &coverage));
 }
@@ -103,7 +104,7 @@ fn a_new_field_is_counted_and_costs_nothing() {
         "[2026-01-16 06:20:15] Decode batch, #running-req: 3, #brand-new: 7, gen throughput (token/s): 10.5\n\
          [2026-01-16 06:20:16] Decode batch, #running-req: x, #brand-new: 8\n\
          Decode batch is what this line talks about\n",
-        expect![[r##"
+        &expect![[r##"
             decode [2026-01-16 06:20:15] running_req=3 gen_throughput=10.5
             {"bytes":209,"lines":3,"candidates":3,"parsed":1,"malformed_values":1,"cut_lines":0,"unknown_fields":{"#brand-new":2},"unparsed_examples":["[2026-01-16 06:20:16] Decode batch, #running-req: x, #brand-new: 8","Decode batch is what this line talks about"]}
         "##]],

@@ -60,7 +60,7 @@ fn a_line_reads_the_same_whatever_came_before() {
         // States that go on in the next line need both.
         let log: Vec<u8> = fixture_bytes(log).into_iter().collect();
         let text = String::from_utf8_lossy(&log).replace(",\n '", ", '");
-        for log in [text.clone(), text.lines().rev().map(|line| format!("{line}\n")).collect()] {
+        for log in [text.clone(), text.lines().rev().collect::<Vec<_>>().join("\n")] {
             let (whole, coverage) = read(engine, log.as_bytes());
             let mut batches = Vec::new();
             let mut parsed = 0;
@@ -80,11 +80,12 @@ fn line_ends_and_colours_make_no_difference() {
     for (engine, log) in LOGS.iter().take(4) {
         let text = String::from_utf8(fixture_bytes(log)).expect("these are text");
         let plain: String = text.replace('\u{1b}', "");
-        let (expected, _) = read(engine, plain.replace("[2m", "").replace("[0m", "").replace("[32m", "").as_bytes());
+        let (expected, _) =
+            read(engine, plain.replace("[2m", "").replace("[0m", "").replace("[32m", "").as_bytes());
         for changed in [
             text.replace('\n', "\r\n"),
             text.replace(": ", "\u{1b}[0m: \u{1b}[1;33m"),
-            text.lines().map(|line| format!("\u{1b}[31m{line}\u{1b}[0m\n")).collect(),
+            text.replace('\n', "\u{1b}[0m\n\u{1b}[31m"),
         ] {
             let (metrics, _) = read(engine, changed.as_bytes());
             let values = |metrics: &srtlog::NodeMetrics| {
@@ -142,10 +143,13 @@ fn compress(from: &Path, to: &Path) {
                 stream.write_all(&bytes).expect("written");
                 stream.finish().expect("written");
             }
-            1 => fs::write(target(".zst"), zstd::encode_all(&bytes[..], 1).expect("packed")).expect("written"),
+            1 => {
+                fs::write(target(".zst"), zstd::encode_all(&bytes[..], 1).expect("packed")).expect("written")
+            }
             _ => {
                 let line = bytes.len() / 2;
-                let middle = bytes[line..].iter().position(|byte| *byte == b'\n').map_or(line, |at| line + at + 1);
+                let middle =
+                    bytes[line..].iter().position(|byte| *byte == b'\n').map_or(line, |at| line + at + 1);
                 fs::write(target(".1"), &bytes[..middle]).expect("written");
                 fs::write(target(""), &bytes[middle..]).expect("written");
             }

@@ -63,5 +63,9 @@ fn compare(path: &str, theirs: &Json, ours: &Json, out: &mut String) {
 
 fn shown(value: &Json) -> String {
     let text = value.to_string();
-    if text.chars().count() <= 100 { text } else { format!("{}…", text.chars().take(100).collect::<String>()) }
+    if text.chars().count() <= 100 {
+        text
+    } else {
+        format!("{}…", text.chars().take(100).collect::<String>())
+    }
 }
