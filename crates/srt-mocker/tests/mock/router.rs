@@ -343,3 +343,24 @@ async fn workers_are_added_and_removed_by_hand() {
     "#]],
     );
 }
+
+#[tokio::test]
+async fn least_load_avoids_a_busy_worker() {
+    let engines = [RunningEngine::ready(role(Role::Agg)).await, RunningEngine::ready(role(Role::Agg)).await];
+    let config = RouterConfig { policy: Policy::LeastLoad, ..regular(&[&engines[0], &engines[1]]) };
+    let router = RunningRouter::start(config).await;
+    router.until("/readiness", "\"healthy_workers\":2").await;
+    let endless = r#"{"prompt": "a", "max_tokens": 500000, "stream": true, "ignore_eos": true}"#;
+    let _busy = send(router.address, "POST", "/v1/completions", endless).await;
+    router.until("/workers", "\"load\":1").await;
+    for _ in 0..4 {
+        assert_eq!(post(router.address, "/v1/completions", THREE).await.tokens(), 3);
+    }
+    let mut requests = Vec::new();
+    for engine in &engines {
+        let metrics = get(engine.address, "/metrics").await.body;
+        let line = metrics.lines().find(|it| it.starts_with("sglang:num_requests_total")).expect("a counter");
+        requests.push(line.rsplit(' ').next().expect("a value").to_owned());
+    }
+    assert_eq!(requests, ["1", "4"]);
+}
