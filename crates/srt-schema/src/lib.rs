@@ -9,6 +9,7 @@ pub mod cluster;
 mod defaults;
 mod document;
 mod flags;
+mod layout;
 mod load;
 mod preflight;
 mod read;

@@ -12,6 +12,7 @@ use crate::{
     assign,
     cluster::ClusterConfig,
     defaults::{self, Cluster},
+    layout::{LayoutProblem, layout_problems},
     read,
     recipe::Recipe,
     report::Report,
@@ -71,6 +72,7 @@ pub struct Variant {
     pub sources: Sources,
     /// The tree that the sections were read from, with the cluster's defaults and aliases.
     pub(crate) effective: Node,
+    pub(crate) layout_problems: Vec<LayoutProblem>,
 }
 
 impl Variant {
@@ -286,7 +288,9 @@ fn read_variant(
         return None;
     }
     let only_when_selected = raw.suffix.as_deref() == Some("base") && selector.is_some();
+    let layout_problems = layout_problems(&file.resources);
     Some(Variant {
+        layout_problems,
         suffix: raw.suffix,
         params: raw.params,
         only_when_selected,

@@ -128,52 +128,15 @@ fn check(variant: &Variant, field: &'static str, keys: &[&str], path: &str, kind
     PathCheck { field, path: path.to_owned(), alias, kind, missing }
 }
 
-/// Layouts that load, and that no job should be submitted with: both families of workers, none, or one side alone.
+/// Layouts that can be planned, and that no job should be submitted with: no workers at all, or one side alone. When
+/// reading they are warnings.
 pub fn topology_problems(variant: &Variant) -> Vec<Diagnostic> {
-    let given = |key: &str| variant.effective.at(&["resources", key]).is_some_and(|node| !node.is_null());
-    let any = |keys: &[&str]| keys.iter().any(|key| given(key));
-    let roles = &variant.recipe.roles;
-    let disaggregated = any(&["prefill_nodes", "decode_nodes", "prefill_workers", "decode_workers"]);
-    let aggregated = any(&["agg_nodes", "agg_workers"]);
-    let error = |key: &str, code, message: &str, help: &str| {
-        let span = variant.effective.span_at(&["resources", key]);
-        variant.sources.error(span, code, message.to_owned()).with_help(help.to_owned())
-    };
-    match (disaggregated, aggregated) {
-        (false, false) => {
-            let message = "`resources` asks for no workers";
-            let help = "add `prefill_*` and `decode_*`, or `agg_*`";
-            vec![error("gpu_type", "topology-missing", message, help)]
-        }
-        (true, true) => {
-            let message = "`resources` asks for prefill or decode workers and for aggregated ones";
-            let key = if given("agg_workers") { "agg_workers" } else { "agg_nodes" };
-            vec![error(key, "topology-mixed", message, "keep one of them")]
-        }
-        (true, false) => match (roles.prefill.workers, roles.decode.workers) {
-            (0, 0) => {
-                let message = "`resources.prefill_workers` and `resources.decode_workers` are both 0";
-                vec![error("prefill_workers", "topology-no-workers", message, "give both at least 1")]
-            }
-            (0, _) | (_, 0) => {
-                let key = if roles.prefill.workers == 0 { "prefill_workers" } else { "decode_workers" };
-                let message = format!("a disaggregated job needs `resources.{key}` of at least 1");
-                let help = "for workers that do both, write `agg_nodes` and `agg_workers`";
-                vec![error(key, "topology-aggregated-style", &message, help)]
-            }
-            _ => Vec::new(),
-        },
-        (false, true) => {
-            let mut problems = Vec::new();
-            if roles.agg.workers == 0 {
-                let message = "`resources.agg_workers` is 0";
-                problems.push(error("agg_workers", "topology-no-workers", message, "give at least 1"));
-            }
-            if roles.agg.nodes.unwrap_or(0) == 0 {
-                let message = "`resources.agg_nodes` is 0";
-                problems.push(error("agg_nodes", "topology-no-nodes", message, "give at least 1"));
-            }
-            problems
-        }
-    }
+    let found = variant.layout_problems.iter().filter(|problem| problem.can_be_planned);
+    found
+        .map(|problem| {
+            let span = variant.effective.span_at(&["resources", problem.key]);
+            let error = variant.sources.error(span, problem.code, problem.message.clone());
+            error.with_help(problem.help.to_owned())
+        })
+        .collect()
 }

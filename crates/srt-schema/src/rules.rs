@@ -2,10 +2,11 @@
 //! at could not be read, because that is reported already.
 
 use srt_topology::{AllocationRequest, NodeName, NodePools, Role, Workers, allocate_endpoints};
-use srt_yaml::{Decoder, Node, Section, Span, Value};
+use srt_yaml::{Decoder, Node, Path, Section, Span, Value};
 
 use crate::{
     flags::meant_flag,
+    layout::layout_problems,
     read::{GpusPerWorker, is_disaggregated},
     recipe::{Concurrencies, DpLaunchMode, EngineFlags, FrontendKind, Placement},
     sections::{BackendSection, BenchmarkSection, ExporterSection, FrontendSection, RecipeFile, RoleFlags},
@@ -28,6 +29,7 @@ pub(crate) fn check(file: &RecipeFile, tree: &Node, decoder: &mut Decoder<'_>) {
     rules.when(&["benchmark.type"], Rules::benchmark_name);
     rules.when(&["benchmark", "frontend"], Rules::benchmark);
     rules.when(&["profiling"], Rules::profiler_name);
+    rules.when(&["resources"], Rules::layout);
     rules.when(&["resources", "backend"], Rules::allocation);
     rules.when(&["resources", "backend"], Rules::parallelism);
     rules.when(&["backend"], Rules::flags);
@@ -605,6 +607,18 @@ impl Rules<'_, '_> {
         for (key, count) in counts {
             if count.is_some_and(|count| count <= 0) {
                 self.warning(&["benchmark", key], CANNOT_RUN, &format!("`benchmark.{key}` is too small"), "");
+            }
+        }
+    }
+
+    fn layout(&mut self) {
+        for problem in layout_problems(&self.file.resources) {
+            let keys = ["resources", problem.key];
+            if problem.can_be_planned {
+                self.warning(&keys, problem.code, &problem.message, problem.help);
+            } else {
+                self.error(&keys, problem.code, &problem.message, problem.help);
+                self.decoder.fail(Path::ROOT.key("resources"));
             }
         }
     }

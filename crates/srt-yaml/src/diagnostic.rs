@@ -106,6 +106,7 @@ impl Diagnostic {
         let text = &self.source.text;
         let start = text[..self.span.start].rfind('\n').map_or(0, |index| index + 1);
         let end = text[self.span.end..].find('\n').map_or(text.len(), |index| self.span.end + index);
+        let end = start + text[start..end].trim_end_matches('\r').len().max(self.span.end - start);
         (self.line as usize, &text[start..end], self.span.start - start..self.span.end - start)
     }
 }

@@ -701,3 +701,32 @@ fn engine_flags_that_are_a_letter_off() {
         "#]],
     );
 }
+
+#[test]
+fn line_breaks_of_windows_and_a_byte_order_mark() {
+    let recipe = format!("{MINIMAL}benchmrk: {{}}\n").replace('\n', "\r\n");
+    check_whole(
+        &recipe,
+        &expect![[r#"
+        error[unknown-key]: unknown key `benchmrk` at the top level
+         --> recipe.yaml:4:1
+          |
+        4 | benchmrk: {}
+          | ^^^^^^^^
+          |
+          = help: did you mean `benchmark`?
+    "#]],
+    );
+    check_whole(
+        &format!("\u{feff}nam: 1\r\n{}\r\n", MINIMAL.replace('\n', "\r\n")),
+        &expect![[r#"
+        error[unknown-key]: unknown key `nam` at the top level
+         --> recipe.yaml:1:2
+          |
+        1 | ﻿nam: 1
+          | ^^^
+          |
+          = help: did you mean `name`?
+    "#]],
+    );
+}

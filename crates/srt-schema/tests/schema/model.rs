@@ -189,17 +189,25 @@ fn paths_that_must_exist() {
 
 #[test]
 fn layouts_that_no_job_should_have() {
-    let codes = |resources: &str| {
-        let text = format!(
+    let check = |resources: &str, when_read: &str, when_submitted: &str| {
+        let recipe = format!(
             "name: job\nmodel: {{path: /m, precision: x}}\nresources: {{gpu_type: h100, {resources}}}\n"
         );
-        let problems = srt_schema::topology_problems(&read(&text, None));
-        problems.iter().map(|it| it.code).collect::<Vec<_>>().join(" ")
+        let loaded = run(&Case { recipe: &recipe, ..Case::default() });
+        let codes = |problems: &[srt_yaml::Diagnostic]| {
+            let shown = problems.iter().map(|it| format!("{} {}", it.severity.as_str(), it.code));
+            shown.collect::<Vec<_>>().join(", ")
+        };
+        assert_eq!(codes(&loaded.diagnostics), when_read, "{resources}");
+        let problems: Vec<_> = loaded.variants.iter().flat_map(srt_schema::topology_problems).collect();
+        assert_eq!(codes(&problems), when_submitted, "{resources}");
     };
-    assert_eq!(codes("agg_nodes: 1, agg_workers: 1"), "");
-    assert_eq!(codes("gpus_per_node: 4"), "topology-missing");
-    assert_eq!(codes("agg_nodes: 1, prefill_nodes: 1"), "topology-mixed");
-    assert_eq!(codes("prefill_nodes: 1, decode_nodes: 1"), "topology-no-workers");
-    assert_eq!(codes("prefill_nodes: 1, prefill_workers: 1"), "topology-aggregated-style");
-    assert_eq!(codes("agg_nodes: 0"), "topology-no-workers topology-no-nodes");
+    check("agg_nodes: 1, agg_workers: 1", "", "");
+    check("gpus_per_node: 4", "error topology-missing", "");
+    check("agg_nodes: 1, prefill_nodes: 1", "error topology-mixed", "");
+    check("prefill_workers: 1, decode_workers: 1", "error topology-no-nodes", "");
+    check("prefill_nodes: 1, decode_nodes: 1", "warning topology-no-workers", "error topology-no-workers");
+    let alone = ("warning topology-aggregated-style", "error topology-aggregated-style");
+    check("prefill_nodes: 1, prefill_workers: 1", alone.0, alone.1);
+    check("agg_workers: 1", "warning topology-no-nodes", "error topology-no-nodes");
 }
