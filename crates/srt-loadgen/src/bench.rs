@@ -1,6 +1,7 @@
 //! [`run`]: all points of a configuration, one after the other.
 
 use std::{
+    mem,
     net::{SocketAddr, ToSocketAddrs as _},
     panic,
     sync::{Arc, OnceLock, atomic::AtomicUsize},
@@ -16,7 +17,7 @@ use crate::{
     analysis::analyse,
     arrival::Schedule,
     config::{Arrival, BenchConfig, Dataset, Point},
-    engine::{self, EngineError, Job, PointRun, Totals},
+    engine::{self, EngineError, Job, PointRun, Session, Totals},
     health::ClientHealth,
     limits::{LimitError, raise_open_files},
     numpy::NumpyRandom,
@@ -25,7 +26,7 @@ use crate::{
     request::RequestTemplate,
     result::{PointResult, WriteError},
     verdict,
-    workload::{Draft, Workload, WorkloadError},
+    workload::{Draft, Script, Workload, WorkloadError},
 };
 
 /// Warm-up requests are sent at this rate, as sa-bench does.
@@ -201,23 +202,26 @@ impl<'a> Bench<'a> {
         let Point { concurrency, num_prompts, num_warmup } = point;
         // Prompts are written out while requests that are not measured are under way, never while any is.
         thread::scope(|scope| {
-            let (drafts, schedule) = self.draw(num_prompts, self.config.arrival);
-            let first = drafts.first().cloned();
+            let (mut script, schedule) = self.draw(num_prompts, self.config.arrival);
+            let first = script.drafts.first().cloned();
+            let drafts = mem::take(&mut script.drafts);
             let prompts = scope.spawn(move || self.workload.finish_all(&drafts, self.cores, self.cancel));
             if num_warmup > 0 {
                 progress(ProgressEvent::Warmup { concurrency, num_prompts: num_warmup });
                 let rate = Arrival::Gamma { rate_rps: WARMUP_RATE_RPS, burstiness: 1.0 };
-                let (drafts, schedule) = self.draw(num_warmup, rate);
-                self.probe(drafts.first())?;
-                let prompts = self.workload.finish_all(&drafts, self.cores, self.cancel);
+                let (script, schedule) = self.draw(num_warmup, rate);
+                self.probe(script.drafts.first())?;
+                let prompts = self.workload.finish_all(&script.drafts, self.cores, self.cancel);
                 let prompts = prompts.ok_or(PointError::Cancelled(Totals::default()))??;
-                self.send(point, prompts, schedule, true, progress)?;
+                let job = self.job(limit(point), prompts, script, schedule);
+                self.send(point, &job, true, progress)?;
             }
             self.probe(first.as_ref())?;
             let prompts = prompts.join().unwrap_or_else(|panicked| panic::resume_unwind(panicked));
             let prompts = prompts.ok_or(PointError::Cancelled(Totals::default()))??;
             progress(ProgressEvent::PointStarted { concurrency, num_prompts });
-            let (job, run) = self.send(point, prompts, schedule, false, progress)?;
+            let job = self.job(limit(point), prompts, script, schedule);
+            let run = self.send(point, &job, false, progress)?;
             Ok(self.conclude(point, &job, &run)?)
         })
     }
@@ -249,17 +253,18 @@ impl<'a> Bench<'a> {
     }
 
     /// Draws prompts and times from the start of the seed's sequence, as every process of sa-bench does.
-    fn draw(&self, count: u32, arrival: Arrival) -> (Vec<Draft>, Schedule) {
+    fn draw(&self, count: u32, arrival: Arrival) -> (Script, Schedule) {
         let mut random = NumpyRandom::new(self.config.seed);
-        let drafts = self.workload.draw(count, &mut random);
-        let schedule = Schedule::draw(arrival, drafts.len(), &mut random);
-        (drafts, schedule)
+        let script = self.workload.draw(count, &mut random);
+        let schedule = Schedule::draw(arrival, &script.recorded, &mut random);
+        (script, schedule)
     }
 
     /// Sends the first prompt alone, so that a server that cannot answer is named before any load is sent.
     fn probe(&self, first: Option<&Draft>) -> Result<(), PointError> {
         let prompts = first.map(|draft| self.workload.finish(draft)).transpose()?.into_iter().collect();
-        let job = self.job(1, prompts, Schedule::AllAtOnce);
+        let script = Script { sessions: vec![Session { first: 0, turns: 1 }], ..Script::default() };
+        let job = self.job(1, prompts, script, Schedule::AllAtOnce);
         let run = engine::run(&job, &mut |_, _| {})?;
         if run.was_cancelled && job.refused.get().is_none() {
             return Err(PointError::Cancelled(Totals::default()));
@@ -273,15 +278,13 @@ impl<'a> Bench<'a> {
     fn send(
         &self,
         point: Point,
-        prompts: Vec<Prompt>,
-        schedule: Schedule,
+        job: &Arc<Job>,
         is_warmup: bool,
         progress: &mut dyn FnMut(ProgressEvent),
-    ) -> Result<(Arc<Job>, PointRun), PointError> {
-        let num_prompts = u32::try_from(prompts.len()).unwrap_or(u32::MAX);
-        let job = self.job(limit(point), prompts, schedule);
+    ) -> Result<PointRun, PointError> {
+        let num_prompts = u32::try_from(job.prompts.len()).unwrap_or(u32::MAX);
         let mut before = (Instant::now(), 0_u64);
-        let run = engine::run(&job, &mut |totals, elapsed| {
+        let run = engine::run(job, &mut |totals, elapsed| {
             let now = Instant::now();
             let interval_s = (now - before.0).as_secs_f64();
             #[expect(clippy::cast_precision_loss, reason = "chunks of a fifth of a second")]
@@ -304,16 +307,18 @@ impl<'a> Bench<'a> {
         if run.was_cancelled {
             return Err(PointError::Cancelled(job.totals()));
         }
-        Ok((job, run))
+        Ok(run)
     }
 
-    fn job(&self, limit: usize, prompts: Vec<Prompt>, schedule: Schedule) -> Arc<Job> {
-        let limit = limit.min(prompts.len()).max(1);
+    fn job(&self, limit: usize, prompts: Vec<Prompt>, script: Script, schedule: Schedule) -> Arc<Job> {
+        let limit = limit.min(script.sessions.len()).max(1);
         let threads = self.config.threads.unwrap_or_else(|| Job::threads(limit, self.cores)).max(1);
         Arc::new(Job {
             address: self.address,
             template: self.template.clone(),
             prompts,
+            pauses: script.pauses,
+            sessions: script.sessions,
             schedule,
             limit,
             reuse: self.config.reuse_http_connections,
@@ -355,20 +360,32 @@ fn check(config: &BenchConfig) -> Result<(), BenchError> {
             return wrong("the number of prompts", &0, "at least 1");
         }
     }
-    if let Dataset::Random { isl, osl, range_ratio } = config.dataset {
+    if let Dataset::Random { isl, osl, range_ratio: ratio }
+    | Dataset::SharedPrefix { isl, osl, prefix_ratio: ratio, .. } = config.dataset
+    {
         if isl == 0 || osl == 0 {
             return wrong("an input or output length", &0, "at least 1");
         }
-        if !(0.0..=1.0).contains(&range_ratio) {
-            return wrong("the range ratio", &range_ratio, "between 0 and 1");
+        if !(0.0..=1.0).contains(&ratio) {
+            return wrong("the range or prefix ratio", &ratio, "between 0 and 1");
         }
     }
-    if let Arrival::Gamma { rate_rps, burstiness } = config.arrival {
-        if !(rate_rps.is_finite() && rate_rps > 0.0) {
-            return wrong("the request rate", &rate_rps, "above 0");
+    let positive: &[(&'static str, f64)] = match config.arrival {
+        Arrival::AllAtOnce => &[],
+        Arrival::Gamma { rate_rps, burstiness } => {
+            &[("the request rate", rate_rps), ("the burstiness", burstiness)]
         }
-        if !(burstiness.is_finite() && burstiness > 0.0) {
-            return wrong("the burstiness", &burstiness, "above 0");
+        Arrival::Constant { rate_rps } => &[("the request rate", rate_rps)],
+        Arrival::Ramp { from_rps, to_rps, over_s } => &[
+            ("the request rate at the start", from_rps),
+            ("the request rate at the end", to_rps),
+            ("the length of the ramp", over_s),
+        ],
+        Arrival::Trace { speedup } => &[("the speed-up of the trace", speedup)],
+    };
+    for &(what, value) in positive {
+        if !(value.is_finite() && value > 0.0) {
+            return wrong(what, &value, "above 0");
         }
     }
     let timeout_s = config.request_timeout_s;

@@ -64,6 +64,31 @@ pub enum Dataset {
         /// The file.
         path: PathBuf,
     },
+    /// Prompts whose first part is one of a few that all share.
+    SharedPrefix {
+        /// Input in tokens.
+        isl: u32,
+        /// Output in tokens.
+        osl: u32,
+        /// Share of the input that is the common part.
+        prefix_ratio: f64,
+        /// How many common parts there are.
+        num_prefixes: u32,
+    },
+    /// A Mooncake trace: lengths, times, sessions, and blocks of input that requests have in common.
+    Trace {
+        /// JSONL file.
+        path: PathBuf,
+    },
+    /// Conversations of a ShareGPT file.
+    ShareGpt {
+        /// JSON file.
+        path: PathBuf,
+        /// Tokens to generate; `None` is the length of the answer in the file.
+        output_tokens: Option<u32>,
+        /// Whether every turn is sent, each with what was said before it, instead of the first alone.
+        multi_turn: bool,
+    },
 }
 
 /// One measured point.
@@ -100,6 +125,25 @@ pub enum Arrival {
         rate_rps: f64,
         /// Shape of the distribution: 1 is a Poisson process, less is burstier.
         burstiness: f64,
+    },
+    /// At equal intervals.
+    Constant {
+        /// Requests per second.
+        rate_rps: f64,
+    },
+    /// At intervals that shrink or grow evenly from one rate to another, which then holds.
+    Ramp {
+        /// Requests per second at the start.
+        from_rps: f64,
+        /// Requests per second at the end.
+        to_rps: f64,
+        /// Seconds from one to the other.
+        over_s: f64,
+    },
+    /// At the times of the trace.
+    Trace {
+        /// How many times faster than they were recorded.
+        speedup: f64,
     },
 }
 

@@ -46,6 +46,9 @@ pub(crate) struct Job {
     pub(crate) address: SocketAddr,
     pub(crate) template: RequestTemplate,
     pub(crate) prompts: Vec<Prompt>,
+    /// Before each request, how long its session waits after the end of the one before.
+    pub(crate) pauses: Vec<Duration>,
+    pub(crate) sessions: Vec<Session>,
     pub(crate) schedule: Schedule,
     /// Requests in flight at most.
     pub(crate) limit: usize,
@@ -58,6 +61,14 @@ pub(crate) struct Job {
     pub(crate) cancel: CancellationToken,
     /// What this machine refused, if it did.
     pub(crate) refused: OnceLock<String>,
+}
+
+/// Requests of which each follows the end of the one before. Most sessions are of one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Session {
+    /// Index of its first prompt; those of the other turns follow.
+    pub(crate) first: usize,
+    pub(crate) turns: usize,
 }
 
 /// What a thread has done so far, for progress.
@@ -114,10 +125,10 @@ impl Job {
         totals
     }
 
-    /// The next request that nobody has taken.
+    /// The next session that nobody has taken.
     fn take(&self) -> Option<usize> {
         let index = self.next.fetch_add(1, Ordering::Relaxed);
-        (index < self.prompts.len()).then_some(index)
+        (index < self.sessions.len()).then_some(index)
     }
 
     fn started(&self) -> Instant {
@@ -199,11 +210,13 @@ impl Worker {
         u64::try_from(time.saturating_duration_since(self.started).as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// When request `index` was to be sent: by the schedule, or, where there is none, now that its turn came.
-    pub(crate) fn intended_ns(&self, index: usize) -> u64 {
+    /// When session `index` was to start: by the schedule, or, where there is none, now that its turn came.
+    fn intended(&self, index: usize) -> Instant {
         match self.job.schedule {
-            Schedule::AllAtOnce => self.since_start_ns(Instant::now()),
-            Schedule::At(_) => u64::try_from(self.job.schedule.time(index).as_nanos()).unwrap_or(u64::MAX),
+            Schedule::AllAtOnce => Instant::now(),
+            Schedule::At(_) => {
+                self.started.checked_add(self.job.schedule.time(index)).unwrap_or(self.started)
+            }
         }
     }
 
@@ -222,8 +235,25 @@ impl Worker {
         self.idle.borrow_mut().push(connection);
     }
 
-    async fn send(&self, index: usize) {
-        let record = request::run(self, index).await;
+    /// Sends the requests of session `index`, one after the other.
+    async fn hold(&self, index: usize) {
+        let session = self.job.sessions[index];
+        let mut intended = self.intended(index);
+        for turn in 0..session.turns {
+            let index = session.first + turn;
+            let pause = self.job.pauses.get(index).copied().unwrap_or_default();
+            if turn > 0 {
+                intended = Instant::now() + pause;
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
+                }
+            }
+            self.send(index, intended).await;
+        }
+    }
+
+    async fn send(&self, index: usize, intended: Instant) {
+        let record = request::run(self, index, intended).await;
         if let Some(failure) = record.failure.as_ref().filter(|it| it.kind == FailureKind::SystemRefused) {
             self.job.refused.get_or_init(|| failure.text.clone());
             self.job.cancel.cancel();
@@ -292,11 +322,11 @@ async fn send_all(worker: &Rc<Worker>, slots: usize, tasks: &mut JoinSet<()>) ->
 }
 
 fn send_as_slots_allow(worker: &Rc<Worker>, slots: usize, tasks: &mut JoinSet<()>) {
-    for _ in 0..slots.min(worker.job.prompts.len()) {
+    for _ in 0..slots.min(worker.job.sessions.len()) {
         let worker = Rc::clone(worker);
         tasks.spawn_local(async move {
             while let Some(index) = worker.job.take() {
-                worker.send(index).await;
+                worker.hold(index).await;
             }
         });
     }
@@ -313,7 +343,7 @@ async fn send_on_schedule(worker: &Rc<Worker>, slots: usize, tasks: &mut JoinSet
         }
         let worker = Rc::clone(worker);
         tasks.spawn_local(async move {
-            worker.send(index).await;
+            worker.hold(index).await;
             drop(slot);
         });
         // Ends are collected on the way, or a long point would hold on to every task it ever had.

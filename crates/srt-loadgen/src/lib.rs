@@ -20,10 +20,12 @@ mod prompts;
 mod record;
 mod request;
 mod result;
+mod sharegpt;
 mod stats;
 mod stream;
 mod timer;
 mod tokenizer;
+mod trace;
 mod verdict;
 mod workload;
 

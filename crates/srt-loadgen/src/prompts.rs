@@ -20,10 +20,39 @@ pub(crate) struct Prompt {
 /// What the server is given.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum PromptText {
-    /// Consecutive token ids, wrapping at the end of the vocabulary. Written out only when they are sent.
-    Ids { first: u32, length: u32, vocab_size: u32 },
+    /// Token ids, written out only when they are sent.
+    Ids { runs: Box<[Run]>, vocab_size: u32 },
     /// Text, as a JSON string with its quotes.
     Json(Box<[u8]>),
+}
+
+/// Token ids at a fixed distance from one another, wrapping at the end of the vocabulary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Run {
+    pub(crate) first: u32,
+    pub(crate) stride: u32,
+    pub(crate) length: u32,
+}
+
+impl Run {
+    /// Consecutive ids.
+    pub(crate) fn consecutive(first: u32, length: u32) -> Self {
+        Self { first, stride: 1, length }
+    }
+
+    /// The ids themselves, of which there may be more than the run is long.
+    pub(crate) fn ids(self, vocab_size: u32) -> impl Iterator<Item = u32> {
+        let size = u64::from(vocab_size.max(1));
+        let (stride, mut next) = (u64::from(self.stride) % size, u64::from(self.first) % size);
+        std::iter::repeat_with(move || {
+            let id = next;
+            next += stride;
+            if next >= size {
+                next -= size;
+            }
+            u32::try_from(id).expect("an id is less than the vocabulary")
+        })
+    }
 }
 
 impl PromptText {
@@ -36,15 +65,14 @@ impl PromptText {
     pub(crate) fn write(&self, body: &mut Vec<u8>) {
         match self {
             Self::Json(json) => body.extend_from_slice(json),
-            &Self::Ids { first, length, vocab_size } => {
-                body.push(b'[');
-                let mut id = first;
-                for position in 0..length {
-                    if position > 0 {
-                        body.push(b',');
+            Self::Ids { runs, vocab_size } => {
+                let mut separator = b'[';
+                for run in runs {
+                    for id in run.ids(*vocab_size).take(run.length as usize) {
+                        body.push(separator);
+                        write!(body, "{id}").expect("memory takes any number of bytes");
+                        separator = b',';
                     }
-                    write!(body, "{id}").expect("memory takes any number of bytes");
-                    id = if id + 1 >= vocab_size { 0 } else { id + 1 };
                 }
                 body.push(b']');
             }
@@ -85,17 +113,6 @@ impl RandomDraws {
         let first = (u64::from(self.offsets[index]) + position) % u64::from(vocab_size.max(1));
         u32::try_from(first).expect("a remainder is smaller than its divisor")
     }
-
-    /// Prompts that are these ids themselves.
-    pub(crate) fn into_id_prompts(self, vocab_size: u32) -> Vec<Prompt> {
-        (0..self.offsets.len())
-            .map(|index| {
-                let length = self.input_lengths[index];
-                let text = PromptText::Ids { first: self.first_id(index, vocab_size), length, vocab_size };
-                Prompt { text, input_tokens: length, output_tokens: self.output_lengths[index] }
-            })
-            .collect()
-    }
 }
 
 #[expect(
@@ -103,7 +120,7 @@ impl RandomDraws {
     clippy::cast_sign_loss,
     reason = "a share of a length is cut to a whole number, and `as` keeps it in range"
 )]
-fn share(longest: u32, ratio: f64) -> u32 {
+pub(crate) fn share(longest: u32, ratio: f64) -> u32 {
     ((f64::from(longest) * ratio) as u32).min(longest)
 }
 
@@ -114,8 +131,9 @@ mod tests {
     #[test]
     fn ids_wrap_at_the_end_of_the_vocabulary() {
         let mut body = Vec::new();
-        PromptText::Ids { first: 8, length: 4, vocab_size: 10 }.write(&mut body);
-        assert_eq!(String::from_utf8(body).unwrap(), "[8,9,0,1]");
+        let runs = [Run::consecutive(8, 4), Run { first: 1, stride: 7, length: 3 }];
+        PromptText::Ids { runs: runs.into(), vocab_size: 10 }.write(&mut body);
+        assert_eq!(String::from_utf8(body).unwrap(), "[8,9,0,1,1,8,5]");
     }
 
     #[test]

@@ -73,10 +73,10 @@ impl RequestTemplate {
     }
 }
 
-/// Sends request `index` and waits for its end.
-pub(crate) async fn run(worker: &Worker, index: usize) -> Record {
+/// Sends request `index`, which was to be sent at `intended`, and waits for its end.
+pub(crate) async fn run(worker: &Worker, index: usize, intended: Instant) -> Record {
     let job = &worker.job;
-    let intended_ns = worker.intended_ns(index);
+    let intended_ns = worker.since_start_ns(intended);
     let request = job.template.render(&job.prompts[index]);
     let counters = &job.counters[worker.number];
     counters.in_flight.fetch_add(1, Ordering::Relaxed);

@@ -48,17 +48,22 @@ pub struct WriteError {
 }
 
 /// The name of a point's result file.
-pub(crate) fn file_name(point: Point, gpus: Gpus) -> String {
+pub(crate) fn file_name(point: Point, gpus: Gpus, dataset: &Dataset) -> String {
     let concurrency = point.concurrency.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
     let split =
         gpus.split.map_or_else(String::new, |split| format!("_ctx_{}_gen_{}", split.prefill, split.decode));
-    format!("results_concurrency_{concurrency}_gpus_{}{split}.json", gpus.total)
+    // The runs of a router benchmark differ in nothing else.
+    let prefix = match dataset {
+        Dataset::SharedPrefix { prefix_ratio, .. } => format!("_prefix_{prefix_ratio}"),
+        _ => String::new(),
+    };
+    format!("results_concurrency_{concurrency}_gpus_{}{split}{prefix}.json", gpus.total)
 }
 
 impl PointResult<'_> {
     /// Writes the result under its name in the result folder, whole or not at all.
     pub(crate) fn write(&self, date: &str) -> Result<PathBuf, WriteError> {
-        let path = self.config.result_dir.join(file_name(self.point, self.config.gpus));
+        let path = self.config.result_dir.join(file_name(self.point, self.config.gpus, &self.config.dataset));
         match self.write_to(&path, date) {
             Ok(()) => Ok(path),
             Err(source) => Err(WriteError { path, source }),
@@ -80,8 +85,11 @@ impl PointResult<'_> {
         let duration_s = analysis.duration_s;
         let per_second = |number: f64| if duration_s > 0.0 { number / duration_s } else { 0.0 };
         let (request_rate, burstiness) = match self.config.arrival {
-            Arrival::AllAtOnce => (json!("inf"), 1.0),
+            // A trace has no rate; `inf` is what other tools write for requests without one.
+            Arrival::AllAtOnce | Arrival::Trace { .. } => (json!("inf"), 1.0),
             Arrival::Gamma { rate_rps, burstiness } => (json!(rate_rps), burstiness),
+            Arrival::Constant { rate_rps } => (json!(rate_rps), 1.0),
+            Arrival::Ramp { to_rps, .. } => (json!(to_rps), 1.0),
         };
         let Analysis { ttft_ms, tpot_ms, itl_ms, e2el_ms, .. } = analysis;
         ResultFile {
@@ -90,7 +98,7 @@ impl PointResult<'_> {
             model_id: &self.config.model,
             tokenizer_id: self.tokenizer_id,
             best_of: 1,
-            num_prompts: self.point.num_prompts,
+            num_prompts: u32::try_from(self.prompts.len()).unwrap_or(u32::MAX),
             request_rate,
             burstiness,
             max_concurrency: self.point.concurrency,
@@ -144,6 +152,15 @@ impl PointResult<'_> {
                 json!({"name": "random", "isl": isl, "osl": osl, "range_ratio": range_ratio})
             }
             Dataset::Custom { path } => json!({"name": "custom", "path": path.to_string_lossy()}),
+            Dataset::SharedPrefix { isl, osl, prefix_ratio, num_prefixes } => json!({
+                "name": "shared_prefix", "isl": isl, "osl": osl, "prefix_ratio": prefix_ratio,
+                "num_prefixes": num_prefixes,
+            }),
+            Dataset::Trace { path } => json!({"name": "trace", "path": path.to_string_lossy()}),
+            Dataset::ShareGpt { path, output_tokens, multi_turn } => json!({
+                "name": "sharegpt", "path": path.to_string_lossy(), "output_tokens": output_tokens,
+                "multi_turn": multi_turn,
+            }),
         };
         let output_tps = if analysis.duration_s > 0.0 {
             as_f64(analysis.output_tokens) / analysis.duration_s
@@ -207,7 +224,7 @@ impl PointResult<'_> {
         let file = self.file("");
         PointSummary {
             concurrency: self.point.concurrency,
-            num_prompts: self.point.num_prompts,
+            num_prompts: file.num_prompts,
             completed: file.completed,
             failed: self.analysis.failed,
             result_path: path.to_string_lossy().into_owned(),

@@ -8,6 +8,8 @@ use std::{
 use minijinja::{Environment, ErrorKind, Value, context, syntax::SyntaxConfig};
 use serde::Deserialize;
 
+use crate::prompts::Run;
+
 /// Words whose tokens are remembered; prompts of one vocabulary repeat their words.
 const CACHED_WORDS: usize = 1 << 17;
 /// One token in nearly every vocabulary.
@@ -119,20 +121,13 @@ impl Tokenizer {
         }
     }
 
-    /// Text that starts like the consecutive ids from `first` on and has `length` tokens.
+    /// Text that starts like the ids of `run` and has as many tokens.
     ///
     /// Text of that many ids rarely has that many tokens when it is read again: pieces merge. It is cut or
     /// extended until it has; what it has in the end is told.
-    pub(crate) fn text_of_length(&self, first: u32, length: u32, vocab_size: u32) -> Text {
-        let wanted = length as usize;
-        let ids = |count: usize| -> Vec<u32> {
-            let size = u64::from(vocab_size.max(1));
-            (0..count as u64)
-                .map(|position| {
-                    u32::try_from((u64::from(first) + position) % size).expect("less than the vocabulary")
-                })
-                .collect()
-        };
+    pub(crate) fn text_of_run(&self, run: Run, vocab_size: u32) -> Text {
+        let wanted = run.length as usize;
+        let ids = |count: usize| -> Vec<u32> { run.ids(vocab_size).take(count).collect() };
         let mut count = wanted;
         let mut tokens = self.encode(&self.decode(&ids(count)));
         for _ in 0..MAX_CORRECTIONS {
@@ -142,6 +137,20 @@ impl Tokenizer {
             count += (wanted - tokens.len()) * 3 / 2 + 8;
             tokens = self.encode(&self.decode(&ids(count)));
         }
+        self.cut(&tokens, wanted)
+    }
+
+    /// `text`, cut or extended to so many tokens.
+    pub(crate) fn fit(&self, text: String, length: u32) -> Text {
+        let tokens = self.encode(&text);
+        if tokens.len() == length as usize {
+            return Text { text, tokens: length };
+        }
+        self.cut(&tokens, length as usize)
+    }
+
+    /// Text of the first `wanted` of `tokens`.
+    fn cut(&self, tokens: &[u32], wanted: usize) -> Text {
         // A cut may split a character, or join what it left apart, so the count is taken from the text itself.
         let mut keep = wanted.min(tokens.len());
         let mut text = self.decode(&tokens[..keep]);
@@ -258,7 +267,7 @@ mod tests {
     fn a_prompt_has_the_length_that_was_asked_for() {
         let tokenizer = Tokenizer::load(&tokenizer_file(&fixture()), false).unwrap();
         for (first, length) in [(0, 1), (5, 7), (300, 64), (511, 1000)] {
-            let text = tokenizer.text_of_length(first, length, tokenizer.vocab_size());
+            let text = tokenizer.text_of_run(Run::consecutive(first, length), tokenizer.vocab_size());
             assert_eq!(text.tokens, length, "from {first}");
             assert_eq!(tokenizer.count(&text.text), length, "{}", text.text);
         }

@@ -242,3 +242,78 @@ fn the_prompts_of_a_file_are_sent_in_the_order_of_sa_bench() {
     assert_eq!(sent, ["number 7", "number 8", "number 1", "number 5"]);
     assert_eq!(result_of(&outcome)["input_lens"], serde_json::json!([7, 8, 1, 5]));
 }
+
+#[test]
+fn a_trace_keeps_times_sessions_and_shared_blocks() {
+    let server = Server::start(|_| answer(5));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.jsonl");
+    std::fs::write(
+        &path,
+        r#"{"timestamp": 0, "input_length": 600, "output_length": 5, "hash_ids": [7, 8]}
+{"timestamp": 40, "session_id": "s", "input_length": 520, "output_length": 5, "hash_ids": [7, 9]}
+{"session_id": "s", "delay": 20, "input_length": 530, "output_length": 5, "hash_ids": [7, 9]}
+{"timestamp": 20, "input_length": 10, "output_length": 5, "hash_ids": [1]}
+"#,
+    )
+    .unwrap();
+    let mut config = config(&server.url, &folder.path().join("results"));
+    config.dataset = Dataset::Trace { path };
+    config.arrival = Arrival::Trace { speedup: 0.5 };
+    config.points = vec![Point { concurrency: None, num_prompts: 100, num_warmup: 0 }];
+    let (outcome, _) = run(&config);
+    let result = result_of(&outcome);
+    assert!(outcome.points[0].result_path.ends_with("results_concurrency_unlimited_gpus_8.json"));
+    assert_eq!(result["max_concurrency"], serde_json::Value::Null);
+    assert_eq!(result["num_prompts"], 4);
+    assert_eq!(result["input_lens"], serde_json::json!([600, 10, 520, 530]));
+    let sent_s: Vec<f64> = result["srtctl"]["requests"]["sent_s"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it.as_f64().unwrap())
+        .collect();
+    assert!(sent_s[1] >= 0.04 && sent_s[2] >= 0.08 && sent_s[3] >= sent_s[2] + 0.02, "{sent_s:?}");
+
+    let requests = server.requests();
+    let ids = |number: usize| requests[number].body["prompt"].as_array().unwrap().clone();
+    assert_eq!(ids(1)[..512], ids(3)[..512], "block 7 is the same in both sessions");
+    assert_ne!(ids(1)[512..520], ids(3)[512..520], "blocks 8 and 9 are not");
+    assert_eq!(ids(3)[..], ids(4)[..520], "a later turn starts as the turn before");
+}
+
+#[test]
+fn prompts_share_a_prefix_of_the_ratio_that_was_asked_for() {
+    let server = Server::start(|_| answer(5));
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(&server.url, folder.path());
+    config.dataset = Dataset::SharedPrefix { isl: 40, osl: 5, prefix_ratio: 0.5, num_prefixes: 1 };
+    let (outcome, _) = run(&config);
+    assert!(outcome.points[0].result_path.ends_with("results_concurrency_4_gpus_8_prefix_0.5.json"));
+    let prompts: Vec<_> =
+        server.requests().iter().map(|it| it.body["prompt"].as_array().unwrap().clone()).collect();
+    for prompt in &prompts[2..] {
+        assert_eq!(prompt.len(), 40);
+        assert_eq!(prompt[..20], prompts[1][..20]);
+        assert_ne!(prompt[20..], prompts[1][20..]);
+    }
+}
+
+#[test]
+fn conversations_are_sent_turn_after_turn() {
+    let server = Server::start(|_| answer(5));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("talk.json");
+    let talk = r#"[{"conversations":[{"from":"human","value":"hi"},{"from":"gpt","value":"hello"},
+        {"from":"human","value":"bye"},{"from":"gpt","value":"ciao"}]}]"#;
+    std::fs::write(&path, talk).unwrap();
+    let mut config = config(&server.url, &folder.path().join("results"));
+    for (multi_turn, expected) in [(true, &["hi", "hi\nhello\nbye"][..]), (false, &["hi"])] {
+        config.dataset = Dataset::ShareGpt { path: path.clone(), output_tokens: Some(5), multi_turn };
+        config.points = vec![Point { concurrency: Some(4), num_prompts: 10, num_warmup: 0 }];
+        run(&config);
+        let sent: Vec<String> =
+            server.requests()[1..].iter().map(|it| it.body["prompt"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(sent, expected);
+    }
+}
