@@ -9,6 +9,7 @@ use std::{
 use expect_test::expect_file;
 use srt_launch::{Environment, Preamble, Step, shell};
 use srt_plan::Plan;
+use srt_topology::NodeName;
 
 use crate::support::setup;
 
@@ -72,7 +73,7 @@ fn digest(plan: &Plan) -> String {
 }
 
 fn write_step(step: &Step, before: &Environment, out: &mut String) {
-    let nodes: Vec<_> = step.nodes.iter().map(|node| node.as_str()).collect();
+    let nodes: Vec<_> = step.nodes.iter().map(NodeName::as_str).collect();
     writeln!(out, "{} {} on {} to {}", step.stage.name(), step.id, nodes.join(","), step.log).unwrap();
     let image = step.container.as_ref().map(|container| container.image.as_str());
     writeln!(out, "  srun {} in {}", step.srun.join(" "), image.unwrap_or("no container")).unwrap();
@@ -80,7 +81,7 @@ fn write_step(step: &Step, before: &Environment, out: &mut String) {
         match preamble {
             Preamble::SetupScript { name, .. } => writeln!(out, "  setup {name}").unwrap(),
             Preamble::DynamoInstall(text) => {
-                writeln!(out, "  install Dynamo in {} lines", text.lines().count()).unwrap()
+                writeln!(out, "  install Dynamo in {} lines", text.lines().count()).unwrap();
             }
             Preamble::Cluster(text) | Preamble::Shell(text) => writeln!(out, "  shell {text}").unwrap(),
         }
