@@ -23,6 +23,7 @@ pub use crate::{
     outcome::{FailureCause, RunEnd, RunFailure, RunOutcome},
     stage::RunStage,
     supervisor::{
-        Control, Execution, HURRIED_ROLLUP_LIMIT, KILL_LIMIT, ROLLUP_LIMIT, RunRequest, TIERS, execute, run,
+        Control, Execution, HURRIED_ROLLUP_LIMIT, KILL_LIMIT, NO_PROGRESS_LIMIT, NO_PROGRESS_WARNING,
+        ROLLUP_LIMIT, RunRequest, TIERS, execute, run,
     },
 };

@@ -79,6 +79,11 @@ pub enum FailureCause {
         /// What was missing.
         text: String,
     },
+    /// The benchmark lived on and got nowhere.
+    NoProgress {
+        /// For how long, and how far it had come.
+        text: String,
+    },
     /// The logs and results could not be rolled up.
     Rollup {
         /// Why.
@@ -104,7 +109,9 @@ impl fmt::Display for RunFailure {
             FailureCause::NotStarted { step, node, text } => {
                 write!(f, "`{step}`{} could not be started: {text}", on(node))
             }
-            FailureCause::NotReady { text } | FailureCause::Internal { text } => f.write_str(text),
+            FailureCause::NotReady { text }
+            | FailureCause::NoProgress { text }
+            | FailureCause::Internal { text } => f.write_str(text),
             FailureCause::Rollup { text } => write!(f, "the results could not be rolled up: {text}"),
         }
     }

@@ -5,6 +5,7 @@
 //! after another, so the death of a process, or a signal, ends any wait at once.
 
 mod judge;
+mod movement;
 mod progress_file;
 mod rollup;
 mod step_task;
@@ -25,11 +26,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    movement::{Movement, Stall},
     rollup::RolledUp,
     step_task::{Order, StepReport},
     wait_task::WaitReport,
 };
 pub use self::{
+    movement::{NO_PROGRESS_LIMIT, NO_PROGRESS_WARNING},
     rollup::{HURRIED_ROLLUP_LIMIT, ROLLUP_LIMIT},
     teardown::{KILL_LIMIT, TIERS},
 };
@@ -353,9 +356,7 @@ impl Supervisor<'_> {
         self.tasks.spawn(progress_file::follow(path, over.clone(), sender));
         self.start_step(index).await?;
         if is_task(self.execution.steps[index].lifetime) {
-            while matches!(self.steps[index], StepPhase::Starting | StepPhase::Running) {
-                self.next().await?;
-            }
+            self.follow_benchmark(index).await?;
         }
         over.cancel();
         let deadline = Instant::now() + LAST_PROGRESS_LIMIT;
@@ -365,6 +366,30 @@ impl Supervisor<'_> {
                 Ok(input) => self.take(input)?,
             }
         }
+    }
+
+    /// Waits for the end of the benchmark, as long as it gets anywhere.
+    async fn follow_benchmark(&mut self, index: usize) -> Result<(), Stop> {
+        let mut movement = Movement::new(Instant::now());
+        while matches!(self.steps[index], StepPhase::Starting | StepPhase::Running) {
+            let input = match movement.next_look() {
+                Some(look) => tokio::time::timeout_at(look, self.input()).await.ok(),
+                None => Some(self.input().await),
+            };
+            match input {
+                Some(Input::Message(Message::Benchmark(progress))) => {
+                    movement.see(&progress, Instant::now());
+                    self.take_benchmark_progress(progress);
+                }
+                Some(input) => self.take(input)?,
+                None => match movement.judge(Instant::now()) {
+                    Some(Stall::Warn(text)) => self.warn(text),
+                    Some(Stall::Fail(text)) => return Err(self.failed(FailureCause::NoProgress { text })),
+                    None => {}
+                },
+            }
+        }
+        Ok(())
     }
 
     /// Waits until the tasks among the started steps have ended.
@@ -638,7 +663,10 @@ fn recorded(failure: &RunFailure) -> record::Failure {
             recorded.step = Some(step.to_string());
             recorded.node = node.as_ref().map(ToString::to_string);
         }
-        FailureCause::NotReady { .. } | FailureCause::Rollup { .. } | FailureCause::Internal { .. } => {}
+        FailureCause::NotReady { .. }
+        | FailureCause::NoProgress { .. }
+        | FailureCause::Rollup { .. }
+        | FailureCause::Internal { .. } => {}
     }
     recorded
 }

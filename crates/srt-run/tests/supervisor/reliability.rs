@@ -6,7 +6,8 @@ use std::{fmt::Write as _, fs, net::TcpListener, path::Path};
 
 use expect_test::expect_file;
 use srt_run::{
-    Control, HURRIED_ROLLUP_LIMIT, KILL_LIMIT, ROLLUP_LIMIT, RunEnd, TIERS,
+    Control, HURRIED_ROLLUP_LIMIT, KILL_LIMIT, NO_PROGRESS_LIMIT, NO_PROGRESS_WARNING, ROLLUP_LIMIT, RunEnd,
+    TIERS,
     keeper::{LEFTOVER_GRACE, ORPHAN_GRACE},
     record::EventKind,
 };
@@ -238,6 +239,11 @@ fn kept(finished: &Finished) -> String {
 
 fn bounds() -> String {
     let mut text = String::from("| what | at most |\n|---|---|\n");
+    let stall = [("before a warning", NO_PROGRESS_WARNING), ("before the run fails", NO_PROGRESS_LIMIT)];
+    for (then, limit) in stall {
+        let what = "a benchmark that sees no token and no end of a request";
+        writeln!(text, "| {what}, {then} | {} s |", limit.as_secs()).unwrap();
+    }
     for (stages, grace) in TIERS {
         let names: Vec<&str> = stages.iter().map(|stage| stage.name()).collect();
         writeln!(text, "| {} after SIGTERM | {} s |", names.join(", "), grace.as_secs()).unwrap();
