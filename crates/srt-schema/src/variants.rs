@@ -97,17 +97,9 @@ fn check_top_level(map: &Map, report: &mut Report<'_>) {
 /// The prefix that a key nearly has.
 fn looks_like_override(key: &str) -> Option<&'static str> {
     [ZIP, OVERRIDE].into_iter().find(|prefix| {
-        let length = prefix.len();
-        (length - 1..=length + 1)
-            .filter_map(|end| key.get(..end))
-            .any(|head| srt_yaml::nearest(head, [*prefix]).is_some_and(|_| distance_is_small(head, prefix)))
+        let heads = (prefix.len() - 1..=prefix.len() + 1).filter_map(|end| key.get(..end));
+        heads.into_iter().any(|head| srt_yaml::edit_distance(head, prefix) <= 2)
     })
-}
-
-/// The nearest-word search allows a third of the letters; a prefix needs to be closer.
-fn distance_is_small(head: &str, prefix: &str) -> bool {
-    let common = head.bytes().filter(|byte| prefix.bytes().any(|it| it == *byte)).count();
-    common + 2 >= head.len()
 }
 
 struct Groups<'a> {

@@ -31,12 +31,14 @@ pub(crate) fn try_all(recipe: &str, cluster: Option<&Source>) -> Vec<Outcome> {
     }
     let mut paths = Vec::new();
     collect_paths(&value, &mut Vec::new(), &mut paths);
+    let untouched = complaints(&write_yaml(&value, KeyOrder::Kept), cluster);
+    let known: Vec<&str> = untouched.iter().map(|(_, message)| message.as_str()).collect();
     let mut outcomes = Vec::new();
     for (index, path) in paths.iter().enumerate() {
         for mistake in [Mistake::Mistyped, Mistake::MovedUp, Mistake::WrongType] {
             let Some((mutated, place)) = make(mistake, &value, path, index) else { continue };
             let text = write_yaml(&mutated, KeyOrder::Kept);
-            let caught = is_caught(&text, &place, cluster);
+            let caught = is_caught(&text, &place, cluster, &known);
             outcomes.push(Outcome { mistake, path: path.join("."), caught });
         }
     }
@@ -180,10 +182,18 @@ fn mistype(key: &str, index: usize) -> String {
     letters.into_iter().collect()
 }
 
-fn is_caught(text: &str, place: &[String], cluster: Option<&Source>) -> bool {
+/// Line and message of every complaint about the recipe.
+fn complaints(text: &str, cluster: Option<&Source>) -> Vec<(u32, String)> {
     let source = Source { path: "recipe.yaml".to_owned(), text: text.to_owned() };
+    let loaded = load(&LoadRequest { recipe: &source, cluster, selector: None, set: &[], unset: &[] });
+    let of_recipe = loaded.diagnostics.into_iter().filter(|it| it.file == source.path);
+    of_recipe.map(|it| (it.line, it.message)).collect()
+}
+
+/// Whether there is a new complaint on the line of the mistake.
+fn is_caught(text: &str, place: &[String], cluster: Option<&Source>, known: &[&str]) -> bool {
     let mut sources = Sources::default();
-    let file = sources.add(&source);
+    let file = sources.add(&Source { path: "recipe.yaml".to_owned(), text: text.to_owned() });
     let tree = srt_yaml::parse(&sources, file, &mut Vec::new()).expect("what was written is YAML");
     let (last, above) = place.split_last().expect("a mistake is at a key");
     let keys: Vec<&str> = above.iter().map(String::as_str).collect();
@@ -193,6 +203,7 @@ fn is_caught(text: &str, place: &[String], cluster: Option<&Source>) -> bool {
     if !matches!(entry.value.kind, Kind::Null) {
         lines.push(sources.line(entry.value.span));
     }
-    let loaded = load(&LoadRequest { recipe: &source, cluster, selector: None, set: &[], unset: &[] });
-    loaded.diagnostics.iter().any(|it| it.file == "recipe.yaml" && lines.contains(&it.line))
+    complaints(text, cluster)
+        .iter()
+        .any(|(line, message)| lines.contains(line) && !known.contains(&message.as_str()))
 }
