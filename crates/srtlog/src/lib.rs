@@ -60,3 +60,8 @@ pub use table::Parquet;
 pub use table::{Cell, Column, ColumnKind, Csv, RowSink, Table, TableError};
 pub use timestamp::Timestamp;
 pub use verdict::{Reason, Verdict};
+
+/// The guide for tools that use this crate, so that its example is compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/srtlog.md")]
+mod guide {}

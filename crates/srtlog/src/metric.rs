@@ -201,6 +201,25 @@ metrics! {
 pub(crate) const COUNT: usize = Metric::ALL.len();
 const _: () = assert!(COUNT <= 128, "the presence mask holds 128 metrics");
 
+/// A set of metrics.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MetricSet(u128);
+
+impl MetricSet {
+    /// Every metric.
+    pub(crate) const ALL: MetricSet = MetricSet(u128::MAX);
+
+    pub(crate) const fn of(metrics: &[Metric]) -> MetricSet {
+        let mut bits = 0;
+        let mut index = 0;
+        while index < metrics.len() {
+            bits |= 1 << metrics[index] as u8;
+            index += 1;
+        }
+        MetricSet(bits)
+    }
+}
+
 /// The readings of one line. Holding none costs nothing to clear, so one value serves a whole file.
 #[derive(Clone, Copy)]
 pub struct Values {
@@ -257,10 +276,10 @@ impl Values {
         self.numbers[metric as usize] = number.as_f64();
     }
 
-    /// Each reading with its index, as a float, and whether it is whole.
+    /// Each reading of a set of metrics with its index, as a float, and whether it is whole.
     #[inline]
-    pub(crate) fn for_each(&self, mut each: impl FnMut(usize, f64, bool)) {
-        let mut left = self.present;
+    pub(crate) fn for_each_of(&self, metrics: MetricSet, mut each: impl FnMut(usize, f64, bool)) {
+        let mut left = self.present & metrics.0;
         while left != 0 {
             let index = left.trailing_zeros() as usize;
             left &= left - 1;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     event::{BatchKind, Event, Sink},
-    metric::Metric,
+    metric::{Metric, MetricSet},
     number::Number,
     sums::BatchSums,
 };
@@ -85,7 +85,7 @@ impl Sink for Series {
         let Event::Batch(batch) = event else { return };
         let Some(seconds) = batch.timestamp.seconds() else { return };
         let slot = (seconds / self.width_s).floor() as i64;
-        self.points.entry((batch.kind, slot)).or_default().add(&batch.values);
+        self.points.entry((batch.kind, slot)).or_default().add(&batch.values, MetricSet::ALL);
         while self.points.range((batch.kind, i64::MIN)..=(batch.kind, i64::MAX)).count() > MAX_POINTS {
             self.widen();
         }

@@ -7,13 +7,30 @@ use indexmap::IndexMap;
 use crate::{
     collect::{NodeConfig, Setting},
     event::{BatchKind, BatchMetrics, Event, MemoryMetrics, Phase, PhaseMark, ProblemKind, Sink},
-    metric::{COUNT, Metric, Values},
+    metric::{COUNT, Metric, MetricSet, Values},
     number::Number,
     timestamp::Timestamp,
 };
 
 /// Arguments of an engine that are kept; engines have a few hundred.
 const MAX_ARGUMENTS: usize = 1024;
+
+/// Readings that a rollup sums up.
+const SUMMED: MetricSet = MetricSet::of(&[
+    Metric::NewToken,
+    Metric::CachedToken,
+    Metric::TokenUsage,
+    Metric::RunningReq,
+    Metric::QueueReq,
+    Metric::PreallocReq,
+    Metric::InflightReq,
+    Metric::InputThroughput,
+    Metric::GenThroughput,
+    Metric::TransferReq,
+    Metric::RetractedReq,
+    Metric::AcceptLen,
+    Metric::AcceptRate,
+]);
 
 /// Mean and maximum of one reading, in the order of the log.
 #[derive(Debug, Clone, Copy, Default)]
@@ -77,9 +94,9 @@ impl Default for BatchSums {
 
 impl BatchSums {
     #[inline]
-    pub(crate) fn add(&mut self, values: &Values) {
+    pub(crate) fn add(&mut self, values: &Values, metrics: MetricSet) {
         self.batches += 1;
-        values.for_each(|index, value, is_whole| self.spreads[index].add(value, is_whole));
+        values.for_each_of(metrics, |index, value, is_whole| self.spreads[index].add(value, is_whole));
     }
 
     pub(crate) fn merge(&mut self, other: &BatchSums) {
@@ -189,7 +206,7 @@ impl NodeSums {
             BatchKind::Speculative => &mut self.speculative,
             BatchKind::KvTransfer | BatchKind::Cache => return,
         };
-        sums.add(&batch.values);
+        sums.add(&batch.values, SUMMED);
     }
 
     fn memory(&mut self, memory: &MemoryMetrics) {

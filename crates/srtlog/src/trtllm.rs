@@ -24,6 +24,9 @@ use crate::{
 /// Fields are read up to this far into a line, so that hostile lines cost no more than honest ones.
 const MAX_BODY: usize = 64 << 10;
 
+/// Things that an honest line says once are read up to this often, each time to the end of the line.
+const MAX_REPEATS: usize = 8;
+
 /// Settings of a worker: the name we give it, its name in `Config(…)`, and its name in the engine's argument list.
 const SETTINGS: &[(&str, &str, &str)] = &[
     ("tp_size", "tensor_parallel_size", "tensor_parallel_size"),
@@ -307,7 +310,7 @@ impl Trtllm {
             self.has_world_size = true;
             sink.event(&Event::Setting { name: "mpi_world_size", value: SettingValue::Number(number) });
         }
-        for at in memmem::find_iter(line, b"Config(") {
+        for at in memmem::find_iter(line, b"Config(").take(MAX_REPEATS) {
             let text = &line[at + b"Config(".len()..];
             let text = &text[..text.len().min(MAX_BODY)];
             for field in Fields::new(general::inside(text, b'(', b')')) {
@@ -507,7 +510,7 @@ fn memory(line: &[u8], sink: &mut dyn Sink) {
             kv_tokens: None,
         }));
     }
-    for at in memmem::find_iter(line, b"[MemUsageChange]") {
+    for at in memmem::find_iter(line, b"[MemUsageChange]").take(MAX_REPEATS) {
         let text = &line[at..];
         let Some(kv_cache_gb) = gibibytes(text, b"Allocated") else { continue };
         let Some(words) = memmem::find(text, b"for max tokens") else { continue };

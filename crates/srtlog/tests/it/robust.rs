@@ -144,7 +144,7 @@ fn compress(from: &Path, to: &Path) {
                 stream.finish().expect("written");
             }
             1 => {
-                fs::write(target(".zst"), zstd::encode_all(&bytes[..], 1).expect("packed")).expect("written")
+                fs::write(target(".zst"), zstd::encode_all(&bytes[..], 1).expect("packed")).expect("written");
             }
             _ => {
                 let line = bytes.len() / 2;
@@ -206,6 +206,11 @@ fn endless_lines_are_read_once_and_forgotten() {
             b"Config(",
             b"engine args: {{",
             b"Peak memory :",
+            b"[MemUsageChange]",
+            b"Avg prompt throughput: ",
+            b"Iteration(1",
+            b"ServerArgs(tp_size=",
+            b"python3 launch_server.py ",
         ] {
             let line: Vec<u8> = piece.iter().copied().cycle().take((256 << 10) + 5000).collect();
             let (metrics, coverage) = read_in_chunks(engine, &line, 1 << 16);
