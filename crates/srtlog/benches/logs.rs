@@ -157,7 +157,12 @@ fn cpu_seconds() -> f64 {
     let stat = fs::read_to_string("/proc/self/stat").expect("this is Linux");
     // The name in brackets may hold spaces; the times are fields 14 to 17, counted from 1.
     let after_name = stat.rsplit(')').next().expect("there is a name");
-    after_name.split_ascii_whitespace().skip(11).take(4).map(|ticks| ticks.parse::<f64>().expect("a number") / 100.0).sum()
+    after_name
+        .split_ascii_whitespace()
+        .skip(11)
+        .take(4)
+        .map(|ticks| ticks.parse::<f64>().expect("a number") / 100.0)
+        .sum()
 }
 
 fn peak_memory_kb() -> u64 {

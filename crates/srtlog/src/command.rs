@@ -124,20 +124,23 @@ pub(crate) fn complete(command: &mut LaunchCommand, argument: impl Fn(&str) -> O
     command.max_model_len = command.max_model_len.or_else(|| number("context_length"));
 }
 
-/// The command of a benchmark in its output: the last one of those worth most, because warm-ups come first.
-pub(crate) fn benchmark(output: &str, benchmark_type: &str) -> Option<LaunchCommand> {
-    let (raw_command, _) = output
+/// The command of a benchmark in its output, else the one that was planned.
+///
+/// Of several in the output it is the last of those worth most, because warm-ups come first.
+pub(crate) fn benchmark(output: &str, planned: Option<&str>, benchmark_type: &str) -> Option<LaunchCommand> {
+    let best = output
         .lines()
         .filter_map(|line| benchmark_command_in(line.trim()))
         .fold(None, |best: Option<(String, u8)>, (text, worth)| match best {
             Some((_, most)) if most > worth => best,
             _ => Some((text, worth)),
         })
-        .or_else(|| {
-            output
-                .contains("Mooncake Router Benchmark")
-                .then(|| ("mooncake-router-benchmark (from header)".to_owned(), 0))
-        })?;
+        .map(|(text, _)| text);
+    let from_header = || {
+        let is_mooncake = output.contains("Mooncake Router Benchmark");
+        is_mooncake.then(|| "mooncake-router-benchmark (from header)".to_owned())
+    };
+    let raw_command = best.or_else(|| planned.map(str::to_owned)).or_else(from_header)?;
     let options = Options::new(&raw_command);
     let header = |name: &str| header_value(output, name);
     let number =
@@ -167,6 +170,9 @@ pub(crate) fn benchmark(output: &str, benchmark_type: &str) -> Option<LaunchComm
         base_url,
         max_concurrency: options
             .number(&["--max-concurrency", "--concurrency"])
+            .or_else(|| {
+                options.text(&["--concurrencies"])?.split('x').filter_map(|part| part.parse().ok()).max()
+            })
             .or_else(|| number(header("concurrencies"))),
         num_prompts: options.number(&["--num-prompts", "--num-prompt", "--request-count", "--request"]),
         input_len: options
@@ -201,6 +207,18 @@ const PROGRAMS: &[&str] = &[
     "genai-perf profile",
     "vllm bench serve",
 ];
+
+/// The words of a command as one would type them.
+pub(crate) fn shell_text(words: &[&str]) -> String {
+    let is_plain = |word: &str| {
+        !word.is_empty()
+            && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./:=,+@%".contains(&byte))
+    };
+    let quoted = words.iter().map(|word| {
+        if is_plain(word) { (*word).to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
 
 /// The command in a line, and its worth: a measured run, a tagged command, a bare one, or only the run's settings.
 fn benchmark_command_in(line: &str) -> Option<(String, u8)> {

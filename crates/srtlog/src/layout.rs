@@ -269,7 +269,9 @@ impl Part {
 /// costs more than the comparison.
 #[inline]
 fn is_same(one: &[u8], other: &[u8]) -> bool {
-    let (Some((one_end, other_end)), true) = (one.last_chunk::<8>().zip(other.last_chunk::<8>()), one.len() <= 64) else {
+    let (Some((one_end, other_end)), true) =
+        (one.last_chunk::<8>().zip(other.last_chunk::<8>()), one.len() <= 64)
+    else {
         return one == other;
     };
     let (one_words, _) = one.as_chunks::<8>();

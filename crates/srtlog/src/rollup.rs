@@ -89,14 +89,15 @@ pub fn rollup(run: &Path, facts: RunFacts) -> Result<Rollup, RollupError> {
     if !recipe.is_found() && logs.is_empty() && rollup.results.is_empty() {
         return Err(RollupError::NoRun { path: run.to_owned() });
     }
+    let planned = facts::PlannedCommands::read(&dir);
     let readings = read_logs(&logs, rollup.backend_type.as_deref());
     for reading in &readings {
         warnings.extend(reading.warnings.iter().cloned());
         rollup.files.extend(reading.files.iter().cloned());
     }
-    rollup.nodes_summary = (!readings.is_empty()).then(|| nodes::summarise(&logs, &readings));
+    rollup.nodes_summary = (!readings.is_empty()).then(|| nodes::summarise(&logs, &readings, &planned));
     rollup.environment_config = recipe.environment(&dir, &mut warnings);
-    rollup.benchmark_command = benchmark_command(&dir, rollup.benchmark_type.as_deref());
+    rollup.benchmark_command = benchmark_command(&dir, &planned, rollup.benchmark_type.as_deref());
     rollup.summarise_results();
     rollup.warnings = warnings;
     Ok(rollup)
@@ -170,10 +171,17 @@ fn read_result_files(
     results
 }
 
+/// Log of the benchmark, in the log folder.
+const BENCHMARK_LOG: &str = "benchmark.out";
+
 /// Longest benchmark output that is searched for its command.
 const MAX_BENCHMARK_OUTPUT: u64 = 16 << 20;
 
-fn benchmark_command(dir: &RunDir, benchmark: Option<&str>) -> Option<command::LaunchCommand> {
-    let output = read::text(&dir.logs.join("benchmark.out"), MAX_BENCHMARK_OUTPUT).ok()?;
-    command::benchmark(&output, benchmark?)
+fn benchmark_command(
+    dir: &RunDir,
+    planned: &facts::PlannedCommands,
+    benchmark: Option<&str>,
+) -> Option<command::LaunchCommand> {
+    let output = read::text(&dir.logs.join(BENCHMARK_LOG), MAX_BENCHMARK_OUTPUT).unwrap_or_default();
+    command::benchmark(&output, planned.of(BENCHMARK_LOG).as_deref(), benchmark?)
 }

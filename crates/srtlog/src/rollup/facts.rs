@@ -6,7 +6,7 @@ use super::{
     RunFacts,
     model::{EnvironmentConfig, FORMAT, Rollup},
 };
-use crate::{number::leading_number, run_dir::RunDir, verdict::Verdict};
+use crate::{command, number::leading_number, run_dir::RunDir, verdict::Verdict};
 
 /// GPUs of a node when a recipe does not say.
 const GPUS_PER_NODE: i64 = 8;
@@ -189,6 +189,26 @@ impl Recipe {
             &found.aggregated_engine_config,
         ];
         all.iter().any(|value| !is_empty(value)).then_some(found)
+    }
+}
+
+/// The command that was planned for a log, by the plan that our runs keep.
+pub(crate) struct PlannedCommands {
+    plan: Option<Json>,
+}
+
+impl PlannedCommands {
+    pub(crate) fn read(dir: &RunDir) -> PlannedCommands {
+        PlannedCommands { plan: dir.json("plan.json") }
+    }
+
+    /// The command whose output went to this file of the log folder.
+    pub(crate) fn of(&self, log: &str) -> Option<String> {
+        let variants = self.plan.as_ref()?.get("variants")?.as_array()?;
+        let mut steps = variants.iter().filter_map(|variant| variant.get("steps")?.as_array()).flatten();
+        let step = steps.find(|step| step.get("log").and_then(Json::as_str) == Some(log))?;
+        let words: Option<Vec<&str>> = step.get("argv")?.as_array()?.iter().map(Json::as_str).collect();
+        words.filter(|words| !words.is_empty()).map(|words| command::shell_text(&words))
     }
 }
 

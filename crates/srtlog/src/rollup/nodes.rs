@@ -2,6 +2,7 @@
 
 use super::{
     Reading,
+    facts::PlannedCommands,
     model::{NodeProblem, NodeRollup, NodesSummary, StartupPhase},
 };
 use crate::{
@@ -16,8 +17,9 @@ use crate::{
 /// How much of an engine's argument list stands for the command when a log has no command.
 const MAX_ARGUMENTS_SHOWN: usize = 200;
 
-pub(crate) fn summarise(logs: &[WorkerLog], readings: &[Reading]) -> NodesSummary {
-    let nodes: Vec<NodeRollup> = logs.iter().zip(readings).map(|(log, reading)| node(log, reading)).collect();
+pub(crate) fn summarise(logs: &[WorkerLog], readings: &[Reading], planned: &PlannedCommands) -> NodesSummary {
+    let nodes: Vec<NodeRollup> =
+        logs.iter().zip(readings).map(|(log, reading)| node(log, reading, planned)).collect();
     let count = |role: &str| nodes.iter().filter(|node| node.worker_type == role).count() as u64;
     let of = |role: &'static str| {
         nodes.iter().filter(move |node| node.worker_type == role || node.worker_type == "agg")
@@ -65,7 +67,7 @@ fn most(values: impl Iterator<Item = Number>) -> Option<Number> {
         .reduce(|best, value| if value.as_f64() > best.as_f64() { value } else { best })
 }
 
-fn node(log: &WorkerLog, reading: &Reading) -> NodeRollup {
+fn node(log: &WorkerLog, reading: &Reading, planned: &PlannedCommands) -> NodeRollup {
     let sums = &reading.sums;
     let size = |name: &str| match sums.config.get(name) {
         Some(Setting::Number(number)) => number.as_i64(),
@@ -79,7 +81,7 @@ fn node(log: &WorkerLog, reading: &Reading) -> NodeRollup {
         pp_size: size("pp_size"),
         dp_size: size("dp_size"),
         ep_size: size("ep_size"),
-        launch_command: launch_command(log, reading, &size),
+        launch_command: launch_command(log, reading, planned, &size),
         avail_mem_gb: sums.avail_mem_gb,
         mem_usage_gb: sums.mem_usage_gb,
         kv_cache_gb: sums.kv_cache_gb,
@@ -155,19 +157,24 @@ fn fill_decode(node: &mut NodeRollup, sums: &BatchSums) {
     node.max_transfer_requests = sums.of(Metric::TransferReq).max();
 }
 
+/// How the worker was started: as its log says, else as it was planned, else as its engine lists its arguments.
 fn launch_command(
     log: &WorkerLog,
     reading: &Reading,
+    planned: &PlannedCommands,
     size: &impl Fn(&str) -> Option<i64>,
 ) -> Option<LaunchCommand> {
-    let (rank, text) = reading.sums.command.as_ref()?;
-    let is_argument_list = *rank == u8::MAX;
-    let raw = if is_argument_list {
-        let shown: String = text.chars().take(MAX_ARGUMENTS_SHOWN).collect();
-        format!("ServerArgs({shown}...)")
-    } else {
-        text.clone()
+    let logged = reading.sums.command.as_ref();
+    let command = logged.filter(|(rank, _)| *rank != u8::MAX).map(|(_, text)| text.clone());
+    let from_plan = || {
+        let names = log.files.iter().filter_map(|file| file.file_name()?.to_str());
+        names.into_iter().find_map(|name| planned.of(name))
     };
+    let from_arguments = || {
+        let shown: String = logged?.1.chars().take(MAX_ARGUMENTS_SHOWN).collect();
+        Some(format!("ServerArgs({shown}...)"))
+    };
+    let raw = command.or_else(from_plan).or_else(from_arguments)?;
     let mut found = command::worker(&raw, reading.engine, &log.role);
     let arguments = &reading.sums.engine_arguments;
     command::complete(&mut found, |name| arguments.get(name).cloned());
