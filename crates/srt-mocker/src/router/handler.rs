@@ -277,6 +277,11 @@ impl Shared {
         }
     }
 
+    /// A room of its own for each request. Rooms are 63 bits wide, as in sglang-router.
+    fn next_room(&self) -> u64 {
+        self.next_room.fetch_add(1, Ordering::Relaxed) & (u64::MAX >> 1)
+    }
+
     async fn forward_to_one(
         &self,
         path: &str,
@@ -323,7 +328,7 @@ impl Shared {
             .ask(|reply| Command::Pick { wanted: Wanted::Decode, reply })
             .await
             .ok_or_else(|| no_pair("decode"))?;
-        let room = self.next_room.fetch_add(1, Ordering::Relaxed) >> 1;
+        let room = self.next_room();
         let body = with_bootstrap(body, &prefill, room)?;
         let (to_prefill, to_decode) =
             tokio::join!(Connection::open(&prefill.url), Connection::open(&decode.url));
@@ -558,4 +563,20 @@ fn worker_not_found(id: &str) -> Response<Body> {
         message: format!("no worker has the id `{id}`"),
     }
     .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_requests_share_a_room() {
+        let (registry, _inbox) = mpsc::unbounded_channel();
+        let handler = Handler::new(&RouterConfig::default(), registry);
+        let rooms: HashSet<u64> = (0..1000).map(|_| handler.0.next_room()).collect();
+        assert_eq!(rooms.len(), 1000);
+        assert!(rooms.iter().all(|room| room >> 63 == 0));
+    }
 }
