@@ -234,6 +234,8 @@ pub fn reference_markdown() -> String {
     out += VARIANTS;
     out += "## Cluster file\n\n";
     write_table(&ClusterFile::table(), "srtslurm.yaml", &mut out);
+    out.truncate(out.trim_end().len());
+    out.push('\n');
     out
 }
 

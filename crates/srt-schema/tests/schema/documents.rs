@@ -1,6 +1,6 @@
 //! What the declarations say about themselves.
 
-use expect_test::expect;
+use expect_test::{expect, expect_file};
 use srt_schema::{Format, json_schema, reference_markdown};
 
 #[test]
@@ -75,4 +75,14 @@ fn every_key_of_the_reference_is_a_key_of_a_schema() {
     for key in keys.iter().filter(|key| !variants.contains(key)) {
         assert!(schemas.contains(&format!("\"{key}\"")), "`{key}`");
     }
+}
+
+/// `UPDATE_EXPECT=1` writes them anew.
+#[test]
+fn the_documents_that_are_checked_in_are_current() {
+    expect_file!["../../../../docs/recipe-reference.md"].assert_eq(&reference_markdown());
+    expect_file!["../../../../docs/recipe.schema.json"]
+        .assert_eq(&format!("{:#}\n", json_schema(Format::Recipe)));
+    expect_file!["../../../../docs/srtslurm.schema.json"]
+        .assert_eq(&format!("{:#}\n", json_schema(Format::Cluster)));
 }
