@@ -2,15 +2,18 @@
 
 use srt_context::Job;
 use srt_launch::{Environment, SELF_PROGRAM, Step, flags};
-use srt_schema::recipe::{FrontendKind, MockerEngine};
+use srt_schema::recipe::{EngineFlags, FrontendKind, MockerEngine};
 use srt_topology::{Process, Role};
-use srt_yaml::python_float;
+use srt_yaml::{Value, python_float};
 
 use crate::{
     Backend, BackendError,
     environment::{self, Shape},
     profiling, worker,
 };
+
+const DEFAULT_SPEEDUP: f64 = 100.0;
+const DEFAULT_BLOCK_SIZE: i64 = 16;
 
 impl Backend for MockerEngine {
     fn name(&self) -> &'static str {
@@ -22,12 +25,8 @@ impl Backend for MockerEngine {
             return Ok(job.processes.iter().map(|process| dynamo_step(self, job, process)).collect());
         }
         // A mock engine stands for all nodes of its worker: its peers would have nothing to do.
-        Ok(job
-            .processes
-            .iter()
-            .filter(|process| process.is_leader())
-            .map(|process| own_step(job, process))
-            .collect())
+        let leaders = job.processes.iter().filter(|process| process.is_leader());
+        Ok(leaders.map(|leader| own_step(self, job, leader)).collect())
     }
 }
 
@@ -94,7 +93,7 @@ fn dynamo_command(engine: &MockerEngine, job: &Job<'_>, process: &Process) -> Ve
     argv
 }
 
-fn own_step(job: &Job<'_>, process: &Process) -> Step {
+fn own_step(engine: &MockerEngine, job: &Job<'_>, process: &Process) -> Step {
     let Process { role, node, .. } = process;
     let ctx = job.ctx;
     let text = |word: &str| word.to_owned();
@@ -107,7 +106,7 @@ fn own_step(job: &Job<'_>, process: &Process) -> Step {
         argv.extend([text("--bootstrap-port"), port.to_string()]);
     }
     argv.extend([text("--gpus"), job.endpoint(process).total_gpus().max(1).to_string()]);
-    argv.extend(flags::engine(worker::flags(job, *role), |_| true));
+    argv.extend(own_flags(engine, worker::flags(job, *role)));
 
     let mut env = job.recipe.roles.get(*role).environment.clone();
     env.extend(ctx.environment.clone());
@@ -117,6 +116,41 @@ fn own_step(job: &Job<'_>, process: &Process) -> Step {
     step.container = None;
     step.srun.extend(worker::srun_options(job, true));
     step
+}
+
+/// Flags of our engine: what the recipe says in the words of Dynamo's mocker where that differs from its defaults,
+/// unless the role says it itself. A list repeats its flag.
+fn own_flags(engine: &MockerEngine, given: &EngineFlags) -> Vec<String> {
+    let mut flags: Vec<(String, String)> = Vec::new();
+    let mut translate = |is_set: bool, flag: &str, value: String| {
+        if is_set && flags::lookup(given, flag).is_none() {
+            flags.push((flag.to_owned(), value));
+        }
+    };
+    let speedup = engine.speedup_ratio;
+    translate(differs(speedup, DEFAULT_SPEEDUP) && speedup > 0.0, "speedup", python_float(speedup));
+    translate(engine.max_num_seqs != 256, "max-running-requests", engine.max_num_seqs.to_string());
+    let batched = engine.max_num_batched_tokens;
+    translate(batched != 8192, "chunked-prefill-tokens", batched.to_string());
+    let tokens = engine.num_gpu_blocks.saturating_mul(engine.block_size.unwrap_or(DEFAULT_BLOCK_SIZE));
+    let sizes_cache = engine.num_gpu_blocks != 16384 || engine.block_size.is_some();
+    translate(sizes_cache, "kv-capacity-tokens", tokens.to_string());
+    translate(engine.engine_type == "trtllm", "log-format", "trtllm".to_owned());
+    if let Some(seconds) = engine.startup_time_s {
+        translate(true, "startup-s", python_float(seconds));
+    }
+    let mut argv: Vec<String> =
+        flags.into_iter().flat_map(|(flag, value)| [format!("--{flag}"), value]).collect();
+    for (key, value) in given {
+        let items = match value {
+            Value::List(items) => items.clone(),
+            one => vec![one.clone()],
+        };
+        for item in items {
+            argv.extend(flags::engine(&EngineFlags::from([(key.clone(), item)]), |_| true));
+        }
+    }
+    argv
 }
 
 fn differs(number: f64, default: f64) -> bool {

@@ -55,7 +55,7 @@ pub fn local_allocation(recipe: &Recipe, job_id: &JobId) -> Allocation {
 }
 
 /// A recipe that asks for absurdly many nodes fails later, by name; it must not fill memory here.
-const MOST_NODES: usize = 50_000;
+const MOST_NODES: usize = 10_000;
 
 fn allocation(
     recipe: &Recipe,

@@ -168,8 +168,8 @@ pub enum AllocationError {
         /// How many.
         count: u32,
     },
-    /// More workers than there are ports.
-    #[error("{asked} workers are more than the {limit} that one job can tell apart by port")]
+    /// More workers than any cluster holds.
+    #[error("{asked} workers are more than the {limit} that one job may have")]
     TooManyWorkers {
         /// How many.
         asked: u64,
@@ -178,11 +178,11 @@ pub enum AllocationError {
     },
 }
 
-/// Workers in one job; the system ports of more would not fit below 65536.
-const MAX_WORKERS: u64 = 50_000;
+/// Workers in one job. The largest clusters hold fewer; what asks for more is a typing error.
+const MAX_WORKERS: u64 = 10_000;
 
 /// A number no machine reaches, so that a mistyped one is refused rather than enumerated.
-const MAX_GPUS_PER_NODE: u32 = 1024;
+const MAX_GPUS_PER_NODE: u32 = 128;
 
 /// Lays workers over nodes: all prefill workers, then decode, then aggregated.
 ///

@@ -75,18 +75,26 @@ impl Ports {
     }
 }
 
-/// A port number above 65535.
+/// A port that there is no room for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the job has too many processes: the {kind} port would be {number}, above 65535")]
+#[error("the job has too many processes: the {kind} port would be {number}, but must stay below {end}")]
 pub struct PortError {
     /// What the port is for.
     pub kind: &'static str,
     /// The number.
     pub number: u32,
+    /// The first number that belongs to something else.
+    pub end: u32,
 }
 
 fn port(kind: &'static str, number: u32) -> Result<u16, PortError> {
-    u16::try_from(number).map_err(|_| PortError { kind, number })
+    port_below(kind, number, 1 << 16)
+}
+
+/// Kinds that count on each node must not grow into each other.
+fn port_below(kind: &'static str, number: u32, end: u32) -> Result<u16, PortError> {
+    let wrong = || PortError { kind, number, end };
+    u16::try_from(number).ok().filter(|_| number < end).ok_or_else(wrong)
 }
 
 /// Hands out ports: some count over the whole job, some on each node.
@@ -114,11 +122,13 @@ impl PortAllocator {
     }
 
     pub(crate) fn http(&mut self, node: &NodeName) -> Result<u16, PortError> {
-        port("HTTP", HTTP + take(self.http.entry(node.clone()).or_default(), HTTP_STRIDE))
+        let number = HTTP + take(self.http.entry(node.clone()).or_default(), HTTP_STRIDE);
+        port_below("HTTP", number, BOOTSTRAP)
     }
 
     pub(crate) fn bootstrap(&mut self, node: &NodeName) -> Result<u16, PortError> {
-        port("bootstrap", BOOTSTRAP + take(self.bootstrap.entry(node.clone()).or_default(), 1))
+        let number = BOOTSTRAP + take(self.bootstrap.entry(node.clone()).or_default(), 1);
+        port_below("bootstrap", number, SYSTEM)
     }
 
     pub(crate) fn dp_rpc(&mut self, node: &NodeName) -> Result<u16, PortError> {

@@ -222,11 +222,11 @@ fn what_does_not_fit_is_named() {
     );
     check_failure(
         &AllocationRequest { gpus_per_node: 80_000, ..request.clone() },
-        &expect!["nodes have 80000 GPUs each, which is more than 1024: is `gpus_per_node` mistyped?"],
+        &expect!["nodes have 80000 GPUs each, which is more than 128: is `gpus_per_node` mistyped?"],
     );
     check_failure(
         &AllocationRequest { decode: workers(u32::MAX, 0), ..request.clone() },
-        &expect!["4294967296 workers are more than the 50000 that one job can tell apart by port"],
+        &expect!["4294967296 workers are more than the 10000 that one job may have"],
     );
     let separate = NodePools::Separate { prefill: nodes(&["p0"]), decode: nodes(&["d0"]) };
     check_failure(

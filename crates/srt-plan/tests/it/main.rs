@@ -3,4 +3,5 @@
 
 mod corpus;
 mod plans;
+mod robustness;
 mod support;

@@ -350,3 +350,25 @@ benchmark: { type: manual }
         agg_3_node0001: http://10.0.0.1:7500/health http://10.0.0.1:7501/health"#]]
     .assert_eq(&waits.join("\n"));
 }
+
+#[test]
+fn a_mock_engine_is_told_what_the_mocker_would_be_told() {
+    let plan = setup(
+        "
+name: demo
+model: { path: mock/m, precision: fp8 }
+resources: { gpu_type: h100, gpus_per_node: 8, agg_nodes: 1, agg_workers: 1 }
+backend:
+  type: mocker
+  speedup_ratio: 4.0
+  max_num_seqs: 32
+  block_size: 64
+  startup_time: 0.5
+  mocker_config: { aggregated: { fault: [hang, crash-after-requests=5], max_running_requests: 16, prefix_cache: true } }
+frontend: { type: mock }
+benchmark: { type: manual }
+",
+    )
+    .plan();
+    expect!["srtctl mock engine --host 0.0.0.0 --port 6100 --role agg --model-path /recipes/mock/m --served-model-name m --gpus 8 --speedup 4.0 --kv-capacity-tokens 1048576 --startup-s 0.5 --fault hang --fault crash-after-requests=5 --max-running-requests 16 --prefix-cache"].assert_eq(&plan.steps[0].argv.join(" "));
+}
