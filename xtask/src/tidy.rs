@@ -38,7 +38,7 @@ const EFFECT_LIBRARIES: &[&str] =
     &["tokio", "tokio-util", "hyper", "hyper-util", "axum", "rustix", "indicatif", "which", "xshell", "jiff"];
 
 /// Libraries that only one crate may use.
-const SOLE_USERS: &[(&str, &str)] = &[("serde-saphyr", "srt-yaml"), ("clap", "srtctl")];
+const SOLE_USERS: &[(&str, &str)] = &[("granit-parser", "srt-yaml"), ("clap", "srtctl")];
 
 /// One dependency of one crate, as `cargo metadata` tells it.
 struct Dependency {
@@ -201,7 +201,7 @@ mod tests {
             dependency("srt-schema", "srt-launch"),
             dependency("srt-topology", "tokio"),
             dependency("srt-run", "tokio"),
-            dependency("srt-schema", "serde-saphyr"),
+            dependency("srt-schema", "granit-parser"),
             dependency("srt-new", "serde"),
         ];
         check(
@@ -210,7 +210,7 @@ mod tests {
                 `srt-schema` uses `srt-plan`, which is not below it
                 `srt-schema` uses `srt-launch`, which is not below it
                 `srt-topology` is below layer 3 and uses the effect library `tokio`
-                `srt-schema` uses `serde-saphyr`, which only `srt-yaml` may use
+                `srt-schema` uses `granit-parser`, which only `srt-yaml` may use
                 crate `srt-new` has no layer: add it to LAYERS in xtask/src/tidy.rs"]],
         );
     }
