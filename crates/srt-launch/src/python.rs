@@ -80,7 +80,7 @@ mod tests {
         let entries = entries.into_iter().map(|(key, value)| (key.to_owned(), value));
         check(&Value::Map(entries.collect()), r#"{"a": [true, null, 1e-05, -1], "b": {}}"#);
         check(
-            Value::from("é\u{1f600} \"q\" 'p' \\ \n\u{1}"),
+            &Value::from("é\u{1f600} \"q\" 'p' \\ \n\u{1}"),
             r#""\u00e9\ud83d\ude00 \"q\" 'p' \\ \n\u0001""#,
         );
         check(&Value::Float(f64::NEG_INFINITY), "-Infinity");
