@@ -1,6 +1,6 @@
 //! The results of a run: one row per measured point, and the verdict.
 
-use comfy_table::{Attribute, Cell, CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, Table, presets};
 use srtlog::{BenchmarkResult, Number, Rollup, Verdict};
 
 /// The latencies of a point, each with mean, median, and 99th percentile.
@@ -12,12 +12,10 @@ pub fn table(rollup: &Rollup) -> String {
         return String::new();
     }
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
     let latencies = LATENCIES.iter().map(|name| format!("{name} ms\nmean / median / p99"));
     let titles = ["concurrency", "requests", "output\ntokens/s", "tokens/s\nper GPU"].map(str::to_owned);
-    table.set_header(
-        titles.into_iter().chain(latencies).map(|title| Cell::new(title).add_attribute(Attribute::Bold)),
-    );
+    table.set_header(titles.into_iter().chain(latencies).collect::<Vec<_>>());
     for result in &rollup.results {
         table.add_row(row(result, rollup.total_gpus));
     }

@@ -4,7 +4,7 @@ use std::{fs, sync::Arc};
 
 use anyhow::Context as _;
 use camino::Utf8PathBuf;
-use jiff::Zoned;
+use jiff::ZonedDateTime;
 use serde_json::json;
 use srt_context::Allocation;
 use srt_launch::is_secret_variable;
@@ -64,7 +64,7 @@ fn plan_jobs<'a>(
     input: &'a Input,
     environment: &Environment,
 ) -> anyhow::Result<Vec<LocalJob<'a>>> {
-    let now = Zoned::now();
+    let now = ZonedDateTime::now();
     let general = site::surroundings(environment, true);
     let variants = input.loaded.variants.iter();
     variants

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use jiff::Zoned;
+use jiff::ZonedDateTime;
 use srt_context::{JobId, Surroundings};
 use srt_schema::cluster::ClusterConfig;
 
@@ -37,7 +37,7 @@ pub(crate) fn path(written: &str, environment: &Environment) -> PathBuf {
 }
 
 /// A name for a local run: sortable, and unique on this machine.
-pub(crate) fn local_job_id(now: &Zoned, suffix: Option<&str>) -> JobId {
+pub(crate) fn local_job_id(now: &ZonedDateTime, suffix: Option<&str>) -> JobId {
     let mut text = format!("local-{}-{}", now.strftime("%Y%m%d-%H%M%S"), std::process::id());
     for part in suffix {
         let safe = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };

@@ -71,15 +71,13 @@ impl Watch {
         match event {
             ProgressEvent::Progress(progress) => {
                 let text = progress_text(progress);
-                match &self.bar {
-                    Some(bar) => {
-                        bar.set_style(bar_style());
-                        bar.set_length(progress.num_prompts.into());
-                        bar.set_position((progress.completed + progress.failed).into());
-                        bar.set_message(text);
-                    }
-                    None if self.is_due(now) => self.print(&format!("{at_s:7.1} s  {text}")),
-                    None => {}
+                if let Some(bar) = &self.bar {
+                    bar.set_style(bar_style());
+                    bar.set_length(progress.num_prompts.into());
+                    bar.set_position((progress.completed + progress.failed).into());
+                    bar.set_message(text);
+                } else if self.is_due(now) {
+                    self.print(&format!("{at_s:7.1} s  {text}"));
                 }
             }
             ProgressEvent::PointFinished(summary) => {

@@ -133,8 +133,10 @@ fn run_sa_bench(arguments: &SaBenchArguments) -> anyhow::Result<Outcome> {
             // A full disk must not end the load: the result files say what came of it.
             let _written = writeln!(file, "{line}");
         }
-        if json {
-            terminal::print_line(&line);
+        match &event {
+            _ if json => terminal::print_line(&line),
+            ProgressEvent::PointFinished(summary) => terminal::print_line(&summary.console_block()),
+            _ => {}
         }
     };
     let config = arguments.config();
@@ -143,10 +145,7 @@ fn run_sa_bench(arguments: &SaBenchArguments) -> anyhow::Result<Outcome> {
     let outcome = srt_loadgen::run(&config, report, &cancel)
         .map_err(|error| anyhow::Error::from(CommandError::BadInput(error.to_string())))?;
     if !json {
-        for point in &outcome.points {
-            terminal::print_line(&point.console);
-        }
-        terminal::print_line(&format!("verdict: {}", outcome.verdict));
+        terminal::print_line(&srt_report::results::verdict(&outcome.verdict));
     }
     Ok(match (signal.received(), &outcome.verdict) {
         (Some(signal), _) => Outcome::Signalled(signal),

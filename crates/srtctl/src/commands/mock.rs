@@ -104,7 +104,7 @@ pub(crate) struct RouterArguments {
     pd_disaggregation: bool,
     /// A prefill worker and its bootstrap port; may be given several times
     #[arg(long, value_names = ["URL", "BOOTSTRAP_PORT"], num_args = 1..=2, action = clap::ArgAction::Append)]
-    prefill: Vec<Vec<String>>,
+    prefill: Vec<String>,
     /// A decode worker; may be given several times
     #[arg(long, value_name = "URL")]
     decode: Vec<WorkerUrl>,
@@ -124,13 +124,20 @@ fn parse_role(text: &str) -> Result<Role, String> {
     found.ok_or_else(|| "expected prefill, decode, or agg".to_owned())
 }
 
-fn parse_prefill(given: &[String]) -> anyhow::Result<PrefillWorker> {
-    let url = given.first().map_or("", String::as_str).parse()?;
-    let bootstrap_port = match given.get(1).map(String::as_str) {
-        None | Some("none") => None,
-        Some(port) => Some(port.parse().with_context(|| format!("`{port}` is no bootstrap port"))?),
-    };
-    Ok(PrefillWorker { url, bootstrap_port })
+/// Reads `URL`, `URL PORT`, and `URL none`, one after the other.
+fn parse_prefill(words: &[String]) -> anyhow::Result<Vec<PrefillWorker>> {
+    let mut workers: Vec<PrefillWorker> = Vec::new();
+    for word in words {
+        match workers.last_mut() {
+            Some(_) if word == "none" => {}
+            Some(worker) if !word.starts_with("http") => {
+                let port = word.parse().with_context(|| format!("`{word}` is no bootstrap port"))?;
+                worker.bootstrap_port = Some(port);
+            }
+            _ => workers.push(PrefillWorker { url: word.parse()?, bootstrap_port: None }),
+        }
+    }
+    Ok(workers)
 }
 
 /// Runs a stand-in on one thread, until it ends or is told to.
@@ -201,7 +208,7 @@ impl RouterArguments {
             host: self.host,
             port: self.port,
             worker_urls: self.worker_urls,
-            prefill: self.prefill.iter().map(|it| parse_prefill(it)).collect::<anyhow::Result<_>>()?,
+            prefill: parse_prefill(&self.prefill)?,
             decode_urls: self.decode,
             policy: self.policy,
             health_interval_s: self.health_interval_s,

@@ -1,9 +1,9 @@
 //! The subcommands, one file each.
 
-mod apply;
+pub(crate) mod apply;
 mod bench;
 mod completions;
-mod dry_run;
+pub(crate) mod dry_run;
 mod mock;
 mod rollup;
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use jiff::Zoned;
+use jiff::ZonedDateTime;
 use srtlog::{Rollup, RunFacts};
 
 use crate::{exit::Outcome, terminal};
@@ -26,7 +26,7 @@ pub(crate) struct RollupArguments {
 }
 
 pub(crate) fn run(arguments: &RollupArguments) -> anyhow::Result<Outcome> {
-    let generated_at = Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string();
+    let generated_at = ZonedDateTime::now().strftime("%Y-%m-%d %H:%M:%S").to_string();
     let mut outcome = Outcome::Success;
     for directory in &arguments.directories {
         // One unreadable run must not keep the others from being read.
