@@ -33,6 +33,10 @@ pub(crate) fn check(file: &RecipeFile, tree: &Node, decoder: &mut Decoder<'_>) {
     rules.when(&["resources", "backend"], Rules::allocation);
     rules.when(&["resources", "backend"], Rules::parallelism);
     rules.when(&["backend"], Rules::flags);
+    rules.when(&["resources", "backend"], Rules::workers_without_gpus);
+    rules.when(&["slurm"], Rules::time_limit);
+    rules.when(&["srun_options", "sbatch_directives"], Rules::option_names);
+    rules.when(&["environment", "backend", "frontend", "benchmark"], Rules::variable_names);
     rules.when(&["extra_mount"], Rules::mounts);
 }
 
@@ -679,6 +683,27 @@ impl Rules<'_, '_> {
         }
     }
 
+    /// More workers than GPUs leave none for each.
+    fn workers_without_gpus(&mut self) {
+        if matches!(self.file.backend, BackendSection::Mocker(_)) {
+            return;
+        }
+        let resources = &self.file.resources;
+        let gpus = GpusPerWorker::of(resources);
+        let roles = [
+            ("prefill_workers", resources.prefill_workers, gpus.prefill),
+            ("decode_workers", resources.decode_workers, gpus.decode),
+            ("agg_workers", resources.agg_workers, gpus.agg),
+        ];
+        for (key, workers, gpus) in roles {
+            if workers.unwrap_or(0) > 0 && gpus == 0 {
+                let message = format!("`resources.{key}` leaves no GPU for each worker");
+                let help = "give the role more nodes or fewer workers";
+                self.warning(&["resources", key], "no-gpus", &message, help);
+            }
+        }
+    }
+
     fn allocation_span(&self, problem: &srt_topology::AllocationError) -> Span {
         let role = match problem {
             srt_topology::AllocationError::NotEnoughNodes { worker, .. } => worker.role,
@@ -714,7 +739,8 @@ impl Rules<'_, '_> {
         ];
         for (role, flags) in role_flags(config.as_ref()) {
             let Some((_, workers, gpus)) = roles.iter().find(|(name, ..)| *name == role) else { continue };
-            if workers.unwrap_or(0) == 0 {
+            // Workers without a GPU are told of already.
+            if workers.unwrap_or(0) == 0 || *gpus == 0 {
                 continue;
             }
             let per_node = resources.gpus_per_node.max(1);
@@ -755,6 +781,47 @@ impl Rules<'_, '_> {
                         self.decoder.warning(entry.key_span, "unknown-flag", message, Some(help));
                     }
                 }
+            }
+        }
+    }
+
+    fn time_limit(&mut self) {
+        let Some(limit) = &self.file.slurm.time_limit else { return };
+        if !is_time_limit(limit) {
+            let message = format!("`slurm.time_limit` is no time that Slurm knows: {limit}");
+            let help = "write minutes, \"HH:MM:SS\", or \"DAYS-HH:MM:SS\"";
+            self.error(&["slurm", "time_limit"], "bad-value", &message, help);
+        }
+    }
+
+    /// Names of options and flags are written without the dashes of the command line.
+    fn option_names(&mut self) {
+        for section in ["srun_options", "sbatch_directives"] {
+            let Some(options) = self.tree.at(&[section]).and_then(Node::as_map) else { continue };
+            for (key, entry) in options.iter().filter(|(key, _)| key.starts_with('-')) {
+                let message = format!("`{section}` has the option `{key}` with its dashes");
+                let help = format!("write `{}`", key.trim_start_matches('-'));
+                self.decoder.error(entry.key_span, "bad-value", message, Some(help));
+            }
+        }
+    }
+
+    /// No shell takes another name, so that the variable would be lost or end the job.
+    fn variable_names(&mut self) {
+        let places: [&[&str]; 6] = [
+            &["environment"],
+            &["backend", "prefill_environment"],
+            &["backend", "decode_environment"],
+            &["backend", "aggregated_environment"],
+            &["frontend", "env"],
+            &["benchmark", "env"],
+        ];
+        for place in places {
+            let Some(variables) = self.tree.at(place).and_then(Node::as_map) else { continue };
+            for (key, entry) in variables.iter().filter(|(key, _)| !is_variable_name(key)) {
+                let message = format!("`{key}` in `{}` is no name of a variable", place.join("."));
+                let help = "names are letters, digits, and `_`, and do not start with a digit".to_owned();
+                self.decoder.error(entry.key_span, "bad-value", message, Some(help));
             }
         }
     }
@@ -806,6 +873,26 @@ fn role_flags(config: Option<&RoleFlags>) -> impl Iterator<Item = (&'static str,
 
 fn prefill_or_decode(config: Option<&RoleFlags>, found: impl Fn(&EngineFlags) -> bool) -> bool {
     role_flags(config).any(|(role, flags)| role != "aggregated" && found(flags))
+}
+
+/// Minutes, minutes:seconds, hours:minutes:seconds, days-hours with or without minutes and seconds, or no limit.
+fn is_time_limit(text: &str) -> bool {
+    let text = text.trim();
+    if ["UNLIMITED", "INFINITE"].contains(&text.to_ascii_uppercase().as_str()) {
+        return true;
+    }
+    let (days, clock) = match text.split_once('-') {
+        Some((days, clock)) => (Some(days), clock),
+        None => (None, text),
+    };
+    let is_number =
+        |part: &str| !part.is_empty() && part.len() <= 9 && part.bytes().all(|byte| byte.is_ascii_digit());
+    days.is_none_or(is_number) && clock.split(':').count() <= 3 && clock.split(':').all(is_number)
+}
+
+fn is_variable_name(text: &str) -> bool {
+    let starts_well = text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+    starts_well && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// A flag under its name with dashes, or with underscores.

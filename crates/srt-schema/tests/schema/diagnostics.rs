@@ -730,3 +730,54 @@ fn line_breaks_of_windows_and_a_byte_order_mark() {
     "#]],
     );
 }
+
+#[test]
+fn values_that_slurm_or_the_shell_would_refuse() {
+    check(
+        "slurm: {time_limit: 4h}\nsbatch_directives: {--mem: \"0\"}\nenvironment: {A-B: x}\n",
+        &expect![[r#"
+        error[bad-value]: `slurm.time_limit` is no time that Slurm knows: 4h
+         --> recipe.yaml:4:21
+          |
+        4 | slurm: {time_limit: 4h}
+          |                     ^^
+          |
+          = help: write minutes, "HH:MM:SS", or "DAYS-HH:MM:SS"
+
+        error[bad-value]: `sbatch_directives` has the option `--mem` with its dashes
+         --> recipe.yaml:5:21
+          |
+        5 | sbatch_directives: {--mem: "0"}
+          |                     ^^^^^
+          |
+          = help: write `mem`
+
+        error[bad-value]: `A-B` in `environment` is no name of a variable
+         --> recipe.yaml:6:15
+          |
+        6 | environment: {A-B: x}
+          |               ^^^
+          |
+          = help: names are letters, digits, and `_`, and do not start with a digit
+    "#]],
+    );
+    for limit in ["90", "90:00", "04:00:00", "1-0", "1-12:30", "2-00:00:00", "UNLIMITED"] {
+        check(&format!("slurm: {{time_limit: \"{limit}\"}}\n"), &expect![]);
+    }
+}
+
+#[test]
+fn more_workers_than_gpus() {
+    check_whole(
+        "name: job\nmodel: {path: /m, precision: fp8}\nresources: {gpu_type: h100, gpus_per_node: 8, agg_nodes: 1, agg_workers: 9}\n",
+        &expect![[r#"
+            warning[no-gpus]: `resources.agg_workers` leaves no GPU for each worker
+             --> recipe.yaml:3:74
+              |
+            3 | resources: {gpu_type: h100, gpus_per_node: 8, agg_nodes: 1, agg_workers: 9}
+              |                                                                          ^
+              |
+              = help: give the role more nodes or fewer workers
+        "#]],
+    );
+}

@@ -483,7 +483,7 @@ fn set_and_unset_change_every_variant() {
             "name=n",
             "benchmark={type: sglang-bench, isl: 1, osl: 1}",
             "benchmark.concurrencies=[1, 2]",
-            "environment.\"a.b\"='x'",
+            "identity.frameworks.\"a.b\"='x'",
             "benchmark.concurrencies[0]=8",
         ],
         unset: &["slurm.time_limit"],
@@ -514,8 +514,9 @@ fn set_and_unset_change_every_variant() {
           concurrencies:
           - 8
           - 2
-        environment:
-          a.b: x
+        identity:
+          frameworks:
+            a.b: x
     "#]]
     .assert_eq(&loaded.variants[0].resolved_yaml());
 }
