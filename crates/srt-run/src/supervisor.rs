@@ -49,6 +49,9 @@ use crate::{
 /// Messages that may lie unread. Tasks that have more to say wait; the owner takes messages whenever it waits itself.
 const MESSAGES: usize = 1024;
 
+/// How much later than its steps a supervisor may be told to end by whoever ends them all.
+const SIGNAL_SKEW_LIMIT: Duration = Duration::from_millis(500);
+
 /// How long the last words of the benchmark's progress are waited for.
 const LAST_PROGRESS_LIMIT: Duration = Duration::from_secs(5);
 
@@ -229,7 +232,8 @@ struct Supervisor<'a> {
 impl Supervisor<'_> {
     async fn run(mut self) -> RunOutcome {
         self.record.event(self.run_started());
-        let mut end = match self.work().await {
+        let worked = self.work().await;
+        let mut end = match self.unless_all_were_told_to_end(worked).await {
             Ok(()) => RunEnd::Completed,
             // A run that serves has no other end.
             Err(Stop::Interrupted { .. }) if self.stage == RunStage::Serving => RunEnd::Completed,
@@ -273,6 +277,26 @@ impl Supervisor<'_> {
         self.warnings.extend(self.record.broken().map(str::to_owned));
         let left_running = self.left_running();
         RunOutcome { verdict, end, rollup: path, left_running, warnings: self.warnings }
+    }
+
+    /// Slurm tells every process of a job to end at the same time, this one too. A step may then be seen to die before
+    /// the signal that explains its death; so a death by SIGTERM is held back for a moment.
+    async fn unless_all_were_told_to_end(&mut self, worked: Result<(), Stop>) -> Result<(), Stop> {
+        const SIGTERM: i32 = 15;
+        let Err(Stop::Failed(failure)) = &worked else { return worked };
+        let FailureCause::StepEnded { exit, .. } = &failure.cause else { return worked };
+        if !matches!(exit, StepExit::Signal(SIGTERM) | StepExit::Code(143)) {
+            return worked;
+        }
+        let deadline = Instant::now() + SIGNAL_SKEW_LIMIT;
+        loop {
+            match tokio::time::timeout_at(deadline, self.next()).await {
+                Ok(Err(Stop::Interrupted { by })) => return Err(Stop::Interrupted { by }),
+                // Others die for the same reason.
+                Ok(Ok(()) | Err(Stop::Failed(_))) => {}
+                Err(_elapsed) => return worked,
+            }
+        }
     }
 
     /// Everything up to the end of the benchmark.

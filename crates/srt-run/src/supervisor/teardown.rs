@@ -18,9 +18,9 @@ pub const TIERS: [(&[Stage], Duration); 4] = [
     (&[Stage::MooncakeMaster, Stage::Infra], Duration::from_secs(5)),
 ];
 
-/// How long the processes of a tier, or of the whole run, may take to disappear after SIGKILL. Only a process that
-/// hangs within the kernel takes longer, and nothing can be done about it.
-pub const KILL_LIMIT: Duration = Duration::from_secs(3);
+/// How long the processes of a tier, or of the whole run, may take to disappear after SIGKILL. On one machine that is
+/// at once, but for a process that hangs within the kernel; Slurm asks a node that may be slow to answer.
+pub const KILL_LIMIT: Duration = Duration::from_secs(12);
 
 impl Supervisor<'_> {
     /// Ends every step that was started. After this, nothing is left but what could not be killed.

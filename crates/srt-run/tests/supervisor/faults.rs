@@ -420,6 +420,38 @@ fn a_request_to_end_after_the_measurement_changes_no_verdict() {
 }
 
 #[test]
+fn a_step_that_is_told_to_end_a_moment_before_us_has_not_failed() {
+    let mut scenario = good();
+    scenario.benchmark = format!("{}; exec sleep 3600", signal("decode_0", "TERM"));
+    let finished = run_to_end(&scenario, |event| match &event.kind {
+        EventKind::StepEnded { step, .. } if step == "decode_0" => {
+            Some(Control::Terminate { by: "SIGTERM".to_owned() })
+        }
+        _ => None,
+    });
+    expect![[r#"
+        failed in benchmark: ended by SIGTERM
+        SIGTERM to benchmark
+        SIGTERM to frontend
+        SIGTERM to prefill_0
+        SIGTERM to etcd"#]]
+    .assert_eq(&finished.summary());
+}
+
+#[test]
+fn a_step_that_dies_by_sigterm_alone_has_failed() {
+    check(
+        |run| run.benchmark = format!("{}; exec sleep 3600", signal("decode_0", "TERM")),
+        &expect![[r#"
+        failed in benchmark: `decode_0` on node0 was killed by SIGTERM
+        SIGTERM to benchmark
+        SIGTERM to frontend
+        SIGTERM to prefill_0
+        SIGTERM to etcd"#]],
+    );
+}
+
+#[test]
 fn a_run_that_serves_is_complete_when_it_is_told_to_end() {
     check_ended(
         |run| run.serves = true,
