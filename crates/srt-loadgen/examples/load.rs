@@ -1,4 +1,4 @@
-//! The load generator used alone: `load URL CONCURRENCY PROMPTS [ISL OSL [RATE]]`, results in a folder `results`.
+//! The load generator used alone: `load URL CONCURRENCY PROMPTS [ISL OSL [RATE [TOKENIZER]]]`, results in a folder `results`.
 
 use std::process::ExitCode;
 
@@ -12,13 +12,13 @@ fn main() -> ExitCode {
         arguments.get(index).and_then(|text| text.parse().ok()).unwrap_or(default)
     };
     let Some(url) = arguments.first() else {
-        eprintln!("usage: load URL CONCURRENCY PROMPTS [ISL OSL [RATE]]");
+        eprintln!("usage: load URL CONCURRENCY PROMPTS [ISL OSL [RATE [TOKENIZER]]]");
         return ExitCode::FAILURE;
     };
     let config = BenchConfig {
         url: url.clone(),
         model: "mock".to_owned(),
-        tokenizer: None,
+        tokenizer: arguments.get(6).map(Into::into),
         tokenizer_id: None,
         vocab_size: None,
         use_chat_template: false,

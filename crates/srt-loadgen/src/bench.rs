@@ -214,14 +214,14 @@ impl<'a> Bench<'a> {
                 let prompts = self.workload.finish_all(&script.drafts, self.cores, self.cancel);
                 let prompts = prompts.ok_or(PointError::Cancelled(Totals::default()))??;
                 let job = self.job(limit(point), prompts, script, schedule);
-                self.send(point, &job, true, progress)?;
+                send(point, &job, true, progress)?;
             }
             self.probe(first.as_ref())?;
             let prompts = prompts.join().unwrap_or_else(|panicked| panic::resume_unwind(panicked));
             let prompts = prompts.ok_or(PointError::Cancelled(Totals::default()))??;
             progress(ProgressEvent::PointStarted { concurrency, num_prompts });
             let job = self.job(limit(point), prompts, script, schedule);
-            let run = self.send(point, &job, false, progress)?;
+            let run = send(point, &job, false, progress)?;
             Ok(self.conclude(point, &job, &run)?)
         })
     }
@@ -230,7 +230,7 @@ impl<'a> Bench<'a> {
         let config = self.config;
         let analysis = analyse(&run.records, &job.prompts, config.slos, run.duration.as_secs_f64());
         let health = ClientHealth::of(&run.workers);
-        let verdict = verdict::judge(config, point, &analysis, &health, run.was_cancelled);
+        let verdict = verdict::judge(config, &analysis, &health);
         let tokenizer_id = match (&config.tokenizer_id, &config.tokenizer) {
             (Some(id), _) => id.clone(),
             (None, Some(path)) => path.to_string_lossy().into_owned(),
@@ -275,41 +275,6 @@ impl<'a> Bench<'a> {
         }
     }
 
-    fn send(
-        &self,
-        point: Point,
-        job: &Arc<Job>,
-        is_warmup: bool,
-        progress: &mut dyn FnMut(ProgressEvent),
-    ) -> Result<PointRun, PointError> {
-        let num_prompts = u32::try_from(job.prompts.len()).unwrap_or(u32::MAX);
-        let mut before = (Instant::now(), 0_u64);
-        let run = engine::run(job, &mut |totals, elapsed| {
-            let now = Instant::now();
-            let interval_s = (now - before.0).as_secs_f64();
-            #[expect(clippy::cast_precision_loss, reason = "chunks of a fifth of a second")]
-            let chunks = (totals.chunks - before.1) as f64;
-            before = (now, totals.chunks);
-            progress(ProgressEvent::Progress(Progress {
-                concurrency: point.concurrency,
-                is_warmup,
-                completed: totals.completed,
-                failed: totals.failed,
-                num_prompts,
-                in_flight: totals.in_flight,
-                output_tps: if interval_s > 0.0 { chunks / interval_s } else { 0.0 },
-                elapsed_s: elapsed.as_secs_f64(),
-            }));
-        })?;
-        if let Some(refused) = job.refused.get() {
-            return Err(PointError::Refused(refused.clone()));
-        }
-        if run.was_cancelled {
-            return Err(PointError::Cancelled(job.totals()));
-        }
-        Ok(run)
-    }
-
     fn job(&self, limit: usize, prompts: Vec<Prompt>, script: Script, schedule: Schedule) -> Arc<Job> {
         let limit = limit.min(script.sessions.len()).max(1);
         let threads = self.config.threads.unwrap_or_else(|| Job::threads(limit, self.cores)).max(1);
@@ -330,6 +295,41 @@ impl<'a> Bench<'a> {
             refused: OnceLock::new(),
         })
     }
+}
+
+/// Sends the requests of `job` and reports how far they have come.
+fn send(
+    point: Point,
+    job: &Arc<Job>,
+    is_warmup: bool,
+    progress: &mut dyn FnMut(ProgressEvent),
+) -> Result<PointRun, PointError> {
+    let num_prompts = u32::try_from(job.prompts.len()).unwrap_or(u32::MAX);
+    let mut before = (Instant::now(), 0_u64);
+    let run = engine::run(job, &mut |totals, elapsed| {
+        let now = Instant::now();
+        let interval_s = (now - before.0).as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "chunks of a fifth of a second")]
+        let chunks = (totals.chunks - before.1) as f64;
+        before = (now, totals.chunks);
+        progress(ProgressEvent::Progress(Progress {
+            concurrency: point.concurrency,
+            is_warmup,
+            completed: totals.completed,
+            failed: totals.failed,
+            num_prompts,
+            in_flight: totals.in_flight,
+            output_tps: if interval_s > 0.0 { chunks / interval_s } else { 0.0 },
+            elapsed_s: elapsed.as_secs_f64(),
+        }));
+    })?;
+    if let Some(refused) = job.refused.get() {
+        return Err(PointError::Refused(refused.clone()));
+    }
+    if run.was_cancelled {
+        return Err(PointError::Cancelled(job.totals()));
+    }
+    Ok(run)
 }
 
 /// Requests in flight at most; without a limit, all of them.

@@ -80,7 +80,7 @@ pub enum Dataset {
         /// JSONL file.
         path: PathBuf,
     },
-    /// Conversations of a ShareGPT file.
+    /// Conversations of a `ShareGPT` file.
     ShareGpt {
         /// JSON file.
         path: PathBuf,

@@ -1,4 +1,4 @@
-//! Conversations of a ShareGPT file: a list of conversations, each a list of what a person and a model said.
+//! Conversations of a `ShareGPT` file: a list of conversations, each a list of what a person and a model said.
 
 use std::{fs, path::Path};
 

@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use minijinja::{Environment, ErrorKind, Value, context, syntax::SyntaxConfig};
@@ -14,6 +15,8 @@ use crate::prompts::Run;
 const CACHED_WORDS: usize = 1 << 17;
 /// One token in nearly every vocabulary.
 const FILLER: &str = " a";
+/// Tokens of the pieces that are looked at to see whether pieces keep their length.
+const PROBE_TOKENS: u32 = 2048;
 /// After so many corrections a length counts as out of reach.
 const MAX_CORRECTIONS: u32 = 8;
 
@@ -56,6 +59,16 @@ pub enum TokenizerError {
 pub(crate) struct Tokenizer {
     inner: tokenizers::Tokenizer,
     chat: Option<ChatTemplate>,
+    /// Made when the first prompt is; `None` where pieces of it do not keep their length.
+    cycle: OnceLock<Option<Cycle>>,
+}
+
+/// The words of the whole vocabulary, twice, read into tokens once. A tokenizer reads text word by word, so a
+/// piece of it that starts and ends between words has the tokens it has here, and need not be read again.
+struct Cycle {
+    tokens: Vec<u32>,
+    /// Where words start, in ascending order.
+    word_starts: Vec<usize>,
 }
 
 struct ChatTemplate {
@@ -100,7 +113,7 @@ impl Tokenizer {
         model.resize_cache(CACHED_WORDS);
         inner.with_model(model);
         let chat = if with_chat_template { Some(ChatTemplate::load(file)?) } else { None };
-        Ok(Self { inner, chat })
+        Ok(Self { inner, chat, cycle: OnceLock::new() })
     }
 
     /// Ids below this number may be sent.
@@ -121,11 +134,63 @@ impl Tokenizer {
         }
     }
 
+    /// Text of the tokens from around the ids of `run`, of which it has as many.
+    pub(crate) fn text_of_run(&self, run: Run, vocab_size: u32) -> Text {
+        let cycle = self.cycle.get_or_init(|| self.make_cycle(vocab_size)).as_ref();
+        cycle
+            .and_then(|cycle| self.piece_of(cycle, run, vocab_size))
+            .unwrap_or_else(|| self.text_of_ids(run, vocab_size))
+    }
+
+    fn make_cycle(&self, vocab_size: u32) -> Option<Cycle> {
+        let mut text = String::new();
+        for id in (0..vocab_size).chain(0..vocab_size) {
+            let piece = self.inner.decode(&[id], true).unwrap_or_default();
+            // Parts of characters are no words, and special tokens mean something to the server.
+            if !piece.trim().is_empty() && !piece.contains(char::REPLACEMENT_CHARACTER) {
+                text.push(' ');
+                text.push_str(piece.trim());
+            }
+        }
+        let encoding = self.inner.encode(text, false).ok()?;
+        let words = encoding.get_word_ids();
+        let is_start = |&at: &usize| at == 0 || words[at].is_none() || words[at] != words[at - 1];
+        let word_starts = (0..words.len()).filter(is_start).collect();
+        let cycle = Cycle { tokens: encoding.get_ids().to_vec(), word_starts };
+        // What holds for words of every tokenizer in use is looked at all the same.
+        let keeps_length = |share: u32| {
+            let run = Run::consecutive(vocab_size / 7 * share, (vocab_size / 4).clamp(1, PROBE_TOKENS));
+            let text = self.piece_of(&cycle, run, vocab_size);
+            text.is_some_and(|text| self.count(&text.text) == run.length)
+        };
+        (0..7).all(keeps_length).then_some(cycle)
+    }
+
+    /// `None` where the piece would be longer than the text is.
+    fn piece_of(&self, cycle: &Cycle, run: Run, vocab_size: u32) -> Option<Text> {
+        let half = cycle.tokens.len() as u64 / 2;
+        // Runs that differ in their stride alone must not be the same piece.
+        let position = u64::from(run.first) + u64::from(run.stride - 1) * 7919;
+        let near = position % u64::from(vocab_size.max(1)) * half / u64::from(vocab_size.max(1));
+        let near = usize::try_from(near).ok()?;
+        let first_word = cycle.word_starts.partition_point(|&start| start < near);
+        let start = *cycle.word_starts.get(first_word)?;
+        let end = start + run.length as usize;
+        if end >= cycle.tokens.len() {
+            return None;
+        }
+        let last_word = cycle.word_starts.partition_point(|&start| start <= end);
+        let last = cycle.word_starts[last_word - 1];
+        let mut text = self.decode(&cycle.tokens[start..last]);
+        text.push_str(&FILLER.repeat(end - last));
+        Some(Text { text, tokens: run.length })
+    }
+
     /// Text that starts like the ids of `run` and has as many tokens.
     ///
     /// Text of that many ids rarely has that many tokens when it is read again: pieces merge. It is cut or
     /// extended until it has; what it has in the end is told.
-    pub(crate) fn text_of_run(&self, run: Run, vocab_size: u32) -> Text {
+    fn text_of_ids(&self, run: Run, vocab_size: u32) -> Text {
         let wanted = run.length as usize;
         let ids = |count: usize| -> Vec<u32> { run.ids(vocab_size).take(count).collect() };
         let mut count = wanted;
@@ -266,11 +331,15 @@ mod tests {
     #[test]
     fn a_prompt_has_the_length_that_was_asked_for() {
         let tokenizer = Tokenizer::load(&tokenizer_file(&fixture()), false).unwrap();
-        for (first, length) in [(0, 1), (5, 7), (300, 64), (511, 1000)] {
-            let text = tokenizer.text_of_run(Run::consecutive(first, length), tokenizer.vocab_size());
-            assert_eq!(text.tokens, length, "from {first}");
-            assert_eq!(tokenizer.count(&text.text), length, "{}", text.text);
+        let vocab_size = tokenizer.vocab_size();
+        for (first, length) in [(0, 1), (5, 7), (300, 64), (511, 100), (400, 1000), (17, 30_000)] {
+            let run = Run::consecutive(first, length);
+            for text in [tokenizer.text_of_run(run, vocab_size), tokenizer.text_of_ids(run, vocab_size)] {
+                assert_eq!(text.tokens, length, "from {first}");
+                assert_eq!(tokenizer.count(&text.text), length, "{}", text.text);
+            }
         }
+        assert!(tokenizer.cycle.get().is_some_and(Option::is_some), "pieces keep their length");
     }
 
     #[test]

@@ -2,29 +2,15 @@
 
 use srtlog::{Reason, Verdict};
 
-use crate::{
-    analysis::Analysis,
-    config::{BenchConfig, Point},
-    health::ClientHealth,
-    stats::as_f64,
-};
+use crate::{analysis::Analysis, config::BenchConfig, health::ClientHealth, stats::as_f64};
 
 /// Judges one point.
-pub(crate) fn judge(
-    config: &BenchConfig,
-    point: Point,
-    analysis: &Analysis,
-    health: &ClientHealth,
-    was_cancelled: bool,
-) -> Verdict {
+pub(crate) fn judge(config: &BenchConfig, analysis: &Analysis, health: &ClientHealth) -> Verdict {
     let thresholds = &config.thresholds;
     let mut reasons = Vec::new();
     let mut add = |code: &str, text: String| reasons.push(Reason { code: code.to_owned(), text });
 
     let ended = analysis.completed + analysis.failed;
-    if was_cancelled {
-        add("cut_short", format!("the run was ended after {ended} of {} requests", point.num_prompts));
-    }
     if analysis.output_tokens == 0 {
         add("no_output_tokens", format!("{ended} requests brought no output token"));
     }

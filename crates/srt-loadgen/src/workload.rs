@@ -161,7 +161,7 @@ impl<'a> Workload<'a> {
         match &config.dataset {
             Dataset::Custom { path } => it.content = Content::Prompts(custom::load(path)?),
             Dataset::Random { isl, .. } | Dataset::SharedPrefix { isl, .. } => {
-                it.load_tokenizer(Some(*isl))?
+                it.load_tokenizer(Some(*isl))?;
             }
             Dataset::Trace { path } => {
                 it.load_tokenizer(None)?;
