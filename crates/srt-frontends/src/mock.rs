@@ -1,4 +1,5 @@
-//! The mock router: this very program, with sglang-router's flags.
+//! The mock router: this very program, with sglang-router's flags. Always one: a fan-out needs nginx, and the mock
+//! router is there for machines that have nothing.
 
 use srt_context::Job;
 use srt_launch::{FrontendProtocol, SELF_PROGRAM, Stage, Step};

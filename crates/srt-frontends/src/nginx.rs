@@ -60,7 +60,8 @@ pub fn nginx(job: &Job<'_>, layout: &FrontendLayout) -> Result<Option<Nginx>, Fr
     let text = config.render().expect("the template writes only to memory");
 
     let path = format!("{}/nginx.conf", ctx.logs);
-    let start = shell::join(&["exec", "nginx", "-c", &path, "-g", "daemon off;"].map(str::to_owned));
+    let start =
+        shell::join(&["exec", "nginx", "-e", "stderr", "-c", &path, "-g", "daemon off;"].map(str::to_owned));
     let raise = if recipe.raise_ulimit { "ulimit -n 1048576 && " } else { "" };
     let argv = vec!["bash".to_owned(), "-c".to_owned(), format!("{raise}{start}")];
     let mut step = ctx.step(Stage::Frontend, "nginx", node, argv);

@@ -25,6 +25,10 @@ impl Frontend for Sglang {
             let mut argv: Vec<String> =
                 ["python", "-m", "sglang_router.launch_router"].map(str::to_owned).to_vec();
             argv.extend(router::arguments(job, node, layout.port));
+            if job.ctx.is_virtual(node) {
+                // Its metrics would listen on all addresses, where the router of another virtual node does.
+                argv.extend(["--prometheus-host".to_owned(), job.ctx.listen_address(node)]);
+            }
             let mut step = job.ctx.step(Stage::Frontend, &format!("sglang_router_{index}"), node, argv);
             step.log = format!("{node}_router_{index}.out");
             step.env.clone_from(&job.recipe.frontend.env);

@@ -47,10 +47,13 @@ pub fn preview_allocation(recipe: &Recipe, job_id: &JobId) -> Allocation {
     })
 }
 
-/// Virtual nodes of this machine, each with a loopback address of its own: 127.0.1.1, 127.0.1.2, ….
-pub fn local_allocation(recipe: &Recipe, job_id: &JobId) -> Allocation {
+/// The network that local runs use: 127.0.1.0. Runs at the same time each have one of their own.
+pub const LOCAL_NETWORK: u8 = 1;
+
+/// Virtual nodes of this machine, each with a loopback address of its own: 127.0.1.1, 127.0.1.2, … in network 1.
+pub fn local_allocation(recipe: &Recipe, job_id: &JobId, network: u8) -> Allocation {
     allocation(recipe, job_id, None, |number| {
-        (format!("local{number}"), Ipv4Addr::from_bits(Ipv4Addr::new(127, 0, 1, 0).to_bits() + number))
+        (format!("local{number}"), Ipv4Addr::from_bits(Ipv4Addr::new(127, 0, network, 0).to_bits() + number))
     })
 }
 

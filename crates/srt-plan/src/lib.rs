@@ -16,7 +16,7 @@ pub use srt_frontends::{FrontendLayout, NginxPlan};
 pub use srt_launch::PlannedFile;
 
 pub use crate::{
-    allocation::{local_allocation, preview_allocation},
+    allocation::{LOCAL_NETWORK, local_allocation, preview_allocation},
     batch::{BatchError, Program, batch_script},
     build::{PlanError, plan},
     json::PlannedVariant,

@@ -5,8 +5,9 @@ use std::{collections::BTreeSet, fs, path::PathBuf};
 use expect_test::{Expect, expect, expect_file};
 use srt_launch::{Probe, shell};
 use srt_plan::{PlannedVariant, Program, batch_script, json};
+use srt_schema::recipe::{Concurrencies, Placement, Recipe};
 
-use crate::support::{Setup, plan_error, setup};
+use crate::support::{Setup, setup};
 
 fn fixtures() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
@@ -222,40 +223,101 @@ fn a_program_may_differ_by_architecture() {
     .assert_eq(&script.unwrap());
 }
 
+/// Reading refuses most of these by line; planning refuses them whatever made the recipe.
 #[track_caller]
-fn check_error(change: impl Fn(&str) -> String, expected: &Expect) {
-    expected.assert_eq(&plan_error(&change(SGLANG)));
+fn check_refused(change: impl Fn(&mut Recipe), expected: &Expect) {
+    let mut setup = setup(SGLANG);
+    change(&mut setup.variants[0].recipe);
+    let error = setup.plans().remove(0).unwrap_err();
+    expected.assert_eq(&format!("{}: {error}", error.field().unwrap_or_default()));
 }
 
 #[test]
 fn what_cannot_be_planned_is_named() {
-    check_error(
-        |it| it.replace("decode_workers: 2", "decode_workers: 3, gpus_per_decode: 8"),
+    check_refused(
+        |it| it.roles.decode.workers = 3,
         &expect![
-            "when reading: decode 2 needs one node with room for 8 GPUs, but only 0 of 3 nodes are left: asked for 1 prefill worker of 8 GPUs and 3 decode workers of 8 GPUs on 3 nodes of 8 GPUs"
+            "resources: decode 2 needs one node with room for 8 GPUs, but only 0 of 3 nodes are left: asked for 1 prefill worker of 8 GPUs and 3 decode workers of 8 GPUs on 3 nodes of 8 GPUs"
         ],
     );
-    check_error(
-        |it| format!("{it}environment: {{ \"A B\": x }}\n"),
+    check_refused(
+        |it| it.environment.extend([("A B".to_owned(), "x".to_owned())]),
         &expect![
-            "prefill_0_node0001 has the variable `A B`: a name holds letters, digits, and `_`, and does not start with a digit"
+            ": prefill_0_node0001 has the variable `A B`: a name holds letters, digits, and `_`, and does not start with a digit"
         ],
     );
-    check_error(
-        |it| format!("{it}frontend: {{ nginx_keepalive_timeout: \"1s; }}\" }}\n"),
+    check_refused(
+        |it| it.environment.extend([("A".to_owned(), "\0".to_owned())]),
+        &expect![": prefill_0_node0001 has a NUL character in A, which no process can be given"],
+    );
+    check_refused(
+        |it| it.frontend.nginx.keepalive_timeout = "1s; }".to_owned(),
         &expect![
-            "`frontend.nginx_keepalive_timeout` is `1s; }`, but may only hold a time as nginx reads it, such as 600s"
+            "frontend.nginx_keepalive_timeout: `frontend.nginx_keepalive_timeout` is `1s; }`, but may only hold a time as nginx reads it, such as 600s"
         ],
     );
-    check_error(
+    check_refused(
         |it| {
-            format!(
-                "{it}frontend: {{ nginx_session_affinity: true, nginx_session_affinity_header: \"X Y\" }}\n"
-            )
+            it.frontend.nginx.session_affinity = true;
+            it.frontend.nginx.session_affinity_header = "X Y".to_owned();
         },
         &expect![
-            "`frontend.nginx_session_affinity_header` is `X Y`, but may only hold letters, digits, and `-`"
+            "frontend.nginx_session_affinity_header: `frontend.nginx_session_affinity_header` is `X Y`, but may only hold letters, digits, and `-`"
         ],
+    );
+    check_refused(
+        |it| it.extra_mounts = vec!["/data".to_owned()],
+        &expect![
+            "extra_mount: `extra_mount` has the entry `/data`, which has no `:`: write `HOST_PATH:CONTAINER_PATH`"
+        ],
+    );
+    check_refused(
+        |it| it.container_mounts.extend([("/{x}".to_owned(), "/x".to_owned())]),
+        &expect![
+            "container_mounts: `container_mounts` has `/{x}`, but {x} is no placeholder: there are job_id, run_name, head_node_ip, log_dir, model_path, container_image, gpus_per_node"
+        ],
+    );
+    check_refused(
+        |it| it.benchmark.kind = "sa-bnech".to_owned(),
+        &expect![
+            "benchmark.type: `benchmark.type` is `sa-bnech`, which is no benchmark: there are custom, gpqa, gsm8k, lm-eval, longbenchv2, manual, mmlu, mooncake-router, router, sa-bench, sglang-bench, trace-replay"
+        ],
+    );
+    check_refused(
+        |it| it.benchmark.isl = None,
+        &expect!["benchmark: `benchmark.type: sa-bench` needs `benchmark.isl`"],
+    );
+    check_refused(
+        |it| it.benchmark.num_prompts_mult = Some(-1),
+        &expect![
+            "benchmark.num_prompts_mult: `benchmark.num_prompts_mult` is `-1`, but `benchmark.type: sa-bench` needs a number of at least 0"
+        ],
+    );
+    check_refused(
+        |it| it.benchmark.concurrencies = Some(Concurrencies::Text("4y".to_owned())),
+        &expect![
+            "benchmark.concurrencies: `benchmark.concurrencies` is `4y`, but `benchmark.type: sa-bench` needs numbers above 0, as `[4, 8]` or `4x8`"
+        ],
+    );
+    check_refused(
+        |it| it.benchmark.kind = "router".to_owned(),
+        &expect![
+            "benchmark.type: `benchmark.type: router` needs `frontend.type: sglang`, but it is `dynamo`"
+        ],
+    );
+    check_refused(
+        |it| {
+            it.frontend.enable_multiple_frontends = false;
+            it.frontend.orchestrator_placement = Placement::LastDecode;
+            it.roles.decode.workers = 0;
+        },
+        &expect![
+            "frontend.orchestrator_placement: `frontend.orchestrator_placement` is `last_decode`, but the job has no decode workers: use `head`"
+        ],
+    );
+    check_refused(
+        |it| it.model.stage_dir = Some("/".to_owned()),
+        &expect!["model.stage_dir: `model.stage_dir` is `/`, which names no folder to copy the model to"],
     );
 }
 
@@ -317,7 +379,7 @@ fn nginx_spreads_sessions_by_header() {
             }
         }"##]].assert_eq(&config.text);
     let step = plan.steps.iter().find(|step| step.id.as_str() == "nginx").unwrap();
-    expect!["bash -c ulimit -n 1048576 && exec nginx -c /logs/nginx.conf -g 'daemon off;'"]
+    expect!["bash -c ulimit -n 1048576 && exec nginx -e stderr -c /logs/nginx.conf -g 'daemon off;'"]
         .assert_eq(&step.argv.join(" "));
 }
 

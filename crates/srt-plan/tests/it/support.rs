@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use srt_context::{JobId, Surroundings};
-use srt_plan::{Plan, PlanError, local_allocation, plan, preview_allocation};
+use srt_plan::{LOCAL_NETWORK, Plan, PlanError, local_allocation, plan, preview_allocation};
 use srt_schema::{LoadRequest, Variant, load};
 use srt_yaml::Source;
 
@@ -22,18 +22,6 @@ pub(crate) fn setup(text: &str) -> Setup {
     let errors: Vec<_> = loaded.diagnostics.iter().filter(|it| it.is_error()).map(|it| &it.message).collect();
     assert!(errors.is_empty(), "{errors:?}");
     Setup { variants: loaded.variants, cluster: String::new(), local: false }
-}
-
-/// The first error of a recipe, whether reading or planning finds it.
-pub(crate) fn plan_error(text: &str) -> String {
-    let recipe = Source { path: "recipe.yaml".to_owned(), text: text.to_owned() };
-    let request = LoadRequest { recipe: &recipe, cluster: None, selector: None, set: &[], unset: &[] };
-    let loaded = load(&request);
-    if let Some(error) = loaded.diagnostics.iter().find(|it| it.is_error()) {
-        return format!("when reading: {}", error.message);
-    }
-    let setup = Setup { variants: loaded.variants, cluster: String::new(), local: false };
-    setup.plans().remove(0).expect_err("the recipe can be planned").to_string()
 }
 
 impl Setup {
@@ -55,8 +43,12 @@ impl Setup {
         let variants = self.variants.iter();
         variants
             .map(|variant| {
-                let allocate = if self.local { local_allocation } else { preview_allocation };
-                plan(&variant.recipe, &cluster, &allocate(&variant.recipe, &job_id), &surroundings)
+                let allocation = if self.local {
+                    local_allocation(&variant.recipe, &job_id, LOCAL_NETWORK)
+                } else {
+                    preview_allocation(&variant.recipe, &job_id)
+                };
+                plan(&variant.recipe, &cluster, &allocation, &surroundings)
             })
             .collect()
     }
