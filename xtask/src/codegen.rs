@@ -3,6 +3,7 @@
 use std::fs;
 
 use anyhow::{Context as _, bail};
+use srt_schema::{Format, json_schema, reference_markdown};
 
 use crate::root;
 
@@ -34,6 +35,12 @@ pub(crate) fn main(arguments: &[String]) -> anyhow::Result<()> {
 }
 
 fn documents() -> anyhow::Result<Vec<(&'static str, String)>> {
-    let _ = anyhow::Ok(());
-    Ok(vec![])
+    let schema = |format| {
+        Ok::<_, serde_json::Error>(format!("{}\n", serde_json::to_string_pretty(&json_schema(format))?))
+    };
+    Ok(vec![
+        ("docs/recipe-reference.md", reference_markdown()),
+        ("docs/recipe.schema.json", schema(Format::Recipe)?),
+        ("docs/srtslurm.schema.json", schema(Format::Cluster)?),
+    ])
 }

@@ -4,3 +4,9 @@
 
 pub mod plan;
 pub mod results;
+
+/// Rows without lines between them, under a ruled header.
+fn style() -> comfy_table::TableStyle {
+    let rule = || comfy_table::LineStyle::none().fill('─').junction('─');
+    comfy_table::TableStyle::new().header_separator(rule()).bottom_border(rule())
+}

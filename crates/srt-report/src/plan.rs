@@ -44,7 +44,10 @@ fn one(plan: &Plan) -> String {
     };
     line(format!("{}: {} behind {}, {}", plan.name, summary.backend, summary.frontend, summary.benchmark));
     line(format!("  model      {} as `{}`", plan.context.model.path, summary.served_model_name));
-    line(format!("  container  {}", plan.context.container.as_deref().unwrap_or("none: processes run on the host")));
+    line(format!(
+        "  container  {}",
+        plan.context.container.as_deref().unwrap_or("none: processes run on the host")
+    ));
     line(format!("  workers    {}", topology_text(plan)));
     line(format!("  endpoint   {}", plan.target.url));
     line(format!("  logs       {}", plan.context.log_dir));
@@ -85,7 +88,8 @@ fn topology_text(plan: &Plan) -> String {
         (Role::Agg, summary.workers.agg, summary.gpus_per_worker.agg),
     ];
     let workers = roles.iter().filter(|(_, workers, _)| *workers > 0);
-    let workers: Vec<_> = workers.map(|(role, workers, gpus)| format!("{workers} {role} × {gpus} GPUs")).collect();
+    let workers: Vec<_> =
+        workers.map(|(role, workers, gpus)| format!("{workers} {role} × {gpus} GPUs")).collect();
     let nodes = if summary.nodes == 1 { "1 node".to_owned() } else { format!("{} nodes", summary.nodes) };
     format!("{} on {nodes}", workers.join(", "))
 }
@@ -93,7 +97,7 @@ fn topology_text(plan: &Plan) -> String {
 /// Nodes × GPUs, and what else runs on a node.
 fn picture(plan: &Plan) -> String {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(crate::style());
     table.set_header(["node", "address", "GPUs", "worker", "ports", "also here"]);
     for node in nodes(plan) {
         let mut first = true;
@@ -134,9 +138,10 @@ fn nodes(plan: &Plan) -> Vec<NodeName> {
 }
 
 fn also_here(plan: &Plan, node: &NodeName) -> String {
-    let others = plan.steps.iter().filter(|step| {
-        step.nodes.first() == Some(node) && step.stage != srt_launch::Stage::Worker
-    });
+    let others = plan
+        .steps
+        .iter()
+        .filter(|step| step.nodes.first() == Some(node) && step.stage != srt_launch::Stage::Worker);
     others.map(|step| step.id.to_string()).collect::<Vec<_>>().join(", ")
 }
 

@@ -1,6 +1,6 @@
 //! The results of a run: one row per measured point, and the verdict.
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, Table};
 use srtlog::{BenchmarkResult, Number, Rollup, Verdict};
 
 /// The latencies of a point, each with mean, median, and 99th percentile.
@@ -12,7 +12,7 @@ pub fn table(rollup: &Rollup) -> String {
         return String::new();
     }
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(crate::style());
     let latencies = LATENCIES.iter().map(|name| format!("{name} ms\nmean / median / p99"));
     let titles = ["concurrency", "requests", "output\ntokens/s", "tokens/s\nper GPU"].map(str::to_owned);
     table.set_header(titles.into_iter().chain(latencies).collect::<Vec<_>>());
@@ -39,10 +39,10 @@ fn row(result: &BenchmarkResult, total_gpus: Option<i64>) -> Vec<String> {
     let mut cells = vec![
         result.concurrency.map_or_else(|| "–".to_owned(), |it| it.to_string()),
         completed(result),
-        number(output_tps, 1),
-        number(per_gpu, 1),
+        number(output_tps),
+        number(per_gpu),
     ];
-    cells.extend(latencies.map(|three| three.map(|it| number(it.map(Number::as_f64), 2)).join(" / ")));
+    cells.extend(latencies.map(|three| three.map(|it| number(it.map(Number::as_f64))).join(" / ")));
     cells
 }
 
@@ -53,8 +53,15 @@ fn completed(result: &BenchmarkResult) -> String {
     }
 }
 
-fn number(value: Option<f64>, decimals: usize) -> String {
-    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.decimals$}"))
+/// Three significant digits or more: enough to compare, and short enough for a row.
+fn number(value: Option<f64>) -> String {
+    let Some(value) = value else { return "–".to_owned() };
+    let decimals = match value.abs() {
+        it if it < 10.0 => 2,
+        it if it < 100.0 => 1,
+        _ => 0,
+    };
+    format!("{value:.decimals$}")
 }
 
 /// The verdict, and every reason behind it.
@@ -118,7 +125,7 @@ mod tests {
         check(
             &rows.join("\n"),
             &expect![[r"
-            4 | 20/20 | 1234.6 | 102.9 | 20.00 / – / – | – / – / – | – / – / – | – / – / –
+            4 | 20/20 | 1235 | 103 | 20.0 / – / – | – / – / – | – / – / – | – / – / –
             8 | – | – | – | – / – / – | – / – / – | – / – / – | – / – / –"]],
         );
     }

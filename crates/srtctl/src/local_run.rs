@@ -21,6 +21,7 @@ use crate::{
     environment::Environment,
     exit::Outcome,
     input::Input,
+    local_network::LocalNetwork,
     signals::{SIGINT, SIGTERM, Signals},
     site, terminal,
     watch::Watch,
@@ -36,7 +37,8 @@ pub(crate) fn run(
     environment: &Environment,
 ) -> anyhow::Result<Outcome> {
     // Plans first: an impossible one must not be found after an hour of the others.
-    let jobs = plan_jobs(arguments, input, environment)?;
+    let network = LocalNetwork::claim().context("failed to find a free loopback network")?;
+    let jobs = plan_jobs(arguments, input, environment, &network)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut worst = Outcome::Success;
     for job in jobs {
@@ -63,6 +65,7 @@ fn plan_jobs<'a>(
     arguments: &ApplyArguments,
     input: &'a Input,
     environment: &Environment,
+    network: &LocalNetwork,
 ) -> anyhow::Result<Vec<LocalJob<'a>>> {
     let now = ZonedDateTime::now();
     let general = site::surroundings(environment, true);
@@ -72,7 +75,7 @@ fn plan_jobs<'a>(
             let job_id = site::local_job_id(&now, variant.suffix.as_deref());
             let asked = arguments.output.as_deref();
             let surroundings = site::surroundings_of_job(&general, asked, &input.loaded.cluster, &job_id);
-            let allocation = srt_plan::local_allocation(&variant.recipe, &job_id);
+            let allocation = srt_plan::local_allocation(&variant.recipe, &job_id, network.number);
             let plan = plan_variant(variant, input, &allocation, &surroundings)?;
             Ok(LocalJob { variant, plan, allocation, run_dir: surroundings.run_dir.into() })
         })

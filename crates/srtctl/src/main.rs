@@ -8,6 +8,7 @@ mod commands;
 mod environment;
 mod exit;
 mod input;
+mod local_network;
 mod local_run;
 mod signals;
 mod site;

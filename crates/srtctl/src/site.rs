@@ -39,7 +39,7 @@ pub(crate) fn path(written: &str, environment: &Environment) -> PathBuf {
 /// A name for a local run: sortable, and unique on this machine.
 pub(crate) fn local_job_id(now: &ZonedDateTime, suffix: Option<&str>) -> JobId {
     let mut text = format!("local-{}-{}", now.strftime("%Y%m%d-%H%M%S"), std::process::id());
-    for part in suffix {
+    if let Some(part) = suffix {
         let safe = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
         text.push('-');
         text.extend(part.chars().map(safe));

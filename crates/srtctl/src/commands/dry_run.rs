@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::PathBuf};
 
 use anyhow::Context as _;
 use srt_context::{Allocation, JobId, Node};
-use srt_plan::{Plan, PlannedVariant};
+use srt_plan::{LOCAL_NETWORK, Plan, PlannedVariant};
 use srt_schema::Variant;
 
 use crate::{
@@ -92,7 +92,7 @@ fn plan_variants<'a>(
 
 fn allocation(arguments: &DryRunArguments, variant: &Variant) -> Allocation {
     if arguments.local {
-        return srt_plan::local_allocation(&variant.recipe, &arguments.job_id);
+        return srt_plan::local_allocation(&variant.recipe, &arguments.job_id, LOCAL_NETWORK);
     }
     if arguments.nodes.is_empty() {
         return srt_plan::preview_allocation(&variant.recipe, &arguments.job_id);

@@ -5,7 +5,9 @@ mod bench;
 mod completions;
 pub(crate) mod dry_run;
 mod mock;
+mod resolve;
 mod rollup;
+mod schema;
 
 use crate::{environment::Environment, exit::Outcome};
 
@@ -24,6 +26,10 @@ pub(crate) enum Command {
     /// Stand-ins for engines and routers, without a GPU
     #[command(subcommand)]
     Mock(mock::MockCommand),
+    /// Write the resolved recipe of each variant: overrides merged, placeholders and --set applied
+    Resolve(resolve::ResolveArguments),
+    /// Print the JSON Schema of recipes, or of the cluster file
+    Schema(schema::SchemaArguments),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArguments),
 }
@@ -36,6 +42,8 @@ pub(crate) fn run(command: Command, environment: &Environment) -> anyhow::Result
         Command::Rollup(arguments) => rollup::run(&arguments),
         Command::Bench(command) => bench::run(command),
         Command::Mock(command) => mock::run(command),
+        Command::Resolve(arguments) => resolve::run(&arguments, environment),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
     }
 }

@@ -125,7 +125,8 @@ fn a_worker_that_crashes_at_start_ends_the_wait() {
 #[test]
 fn requests_without_tokens_are_no_success() {
     let environment = TestEnvironment::new();
-    let fault = ["--set", "backend.mocker_config.decode.fault=zero-tokens", "--set", "benchmark.concurrencies=[2]"];
+    let fault =
+        ["--set", "backend.mocker_config.decode.fault=zero-tokens", "--set", "benchmark.concurrencies=[2]"];
     let answer = environment.start_apply(&recipe("quickstart"), &fault).finish();
     assert_ne!(answer.code, Some(0), "{answer:#?}");
     assert!(!answer.stdout.contains("verdict: valid"), "{answer:#?}");

@@ -12,7 +12,8 @@ fn check(from: &str, to: &str, expected: &Expect) {
     let environment = TestEnvironment::new();
     let text = fs::read_to_string(recipe("quickstart")).expect("the quickstart is there");
     assert!(text.contains(from), "the quickstart does not hold `{from}`");
-    fs::write(environment.path().join("recipe.yaml"), text.replace(from, to)).expect("the folder can be written");
+    fs::write(environment.path().join("recipe.yaml"), text.replace(from, to))
+        .expect("the folder can be written");
     let answer = environment.run(&["apply", "-f", "recipe.yaml", "--local", "-o", "outputs"]);
     assert_eq!(answer.code, Some(2), "{answer:#?}");
     assert!(!environment.path().join("outputs").exists(), "something was started");
@@ -21,12 +22,44 @@ fn check(from: &str, to: &str, expected: &Expect) {
 
 #[test]
 fn a_mistyped_key_is_underlined() {
-    check("decode_workers:", "decode_wrokers:", &expect![[""]]);
+    check(
+        "decode_workers:",
+        "decode_wrokers:",
+        &expect![[r#"
+        error[unknown-key]: unknown key `decode_wrokers` in `resources`
+          --> recipe.yaml:16:3
+           |
+        16 |   decode_wrokers: 2
+           |   ^^^^^^^^^^^^^^
+           |
+           = help: did you mean `decode_workers`?
+
+    "#]],
+    );
 }
 
 #[test]
 fn all_mistakes_are_told_at_once() {
-    check("isl: 512\n  osl: 64", "isl: many\n  oosl: 64", &expect![[""]]);
+    check(
+        "isl: 512\n  osl: 64",
+        "isl: many\n  oosl: 64",
+        &expect![[r#"
+        error[wrong-type]: `benchmark.isl` must be an integer, not text
+          --> recipe.yaml:27:8
+           |
+        27 |   isl: many
+           |        ^^^^
+
+        error[unknown-key]: unknown key `oosl` in `benchmark`
+          --> recipe.yaml:28:3
+           |
+        28 |   oosl: 64
+           |   ^^^^
+           |
+           = help: did you mean `osl`?
+
+    "#]],
+    );
 }
 
 #[test]

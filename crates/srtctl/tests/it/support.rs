@@ -26,7 +26,10 @@ pub(crate) struct TestEnvironment {
 
 /// The repository's root.
 pub(crate) fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the crate lies in the repository")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .expect("the crate lies in the repository")
 }
 
 /// A recipe of `fixtures/recipes`, by name.
@@ -98,7 +101,9 @@ impl TestEnvironment {
         let started = events.iter().find(|event| {
             event["event"] == "step_started" && event["step"].as_str().is_some_and(|it| it.starts_with(step))
         });
-        let handle = started.and_then(|event| event["handle"].as_str()).unwrap_or_else(|| panic!("{step} has not started"));
+        let handle = started
+            .and_then(|event| event["handle"].as_str())
+            .unwrap_or_else(|| panic!("{step} has not started"));
         let digits: String = handle.chars().filter(char::is_ascii_digit).collect();
         Pid::from_raw(digits.parse().expect("a handle holds a process id")).expect("it is not 0")
     }
@@ -111,7 +116,8 @@ impl TestEnvironment {
             // Gone between the look and this call is as good.
             let Ok(descriptor) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
             let mut descriptors = [PollFd::new(&descriptor, PollFlags::IN)];
-            let limit = Timespec { tv_sec: i64::try_from(GONE_LIMIT.as_secs()).expect("it is short"), tv_nsec: 0 };
+            let limit =
+                Timespec { tv_sec: i64::try_from(GONE_LIMIT.as_secs()).expect("it is short"), tv_nsec: 0 };
             let ended = poll(&mut descriptors, Some(&limit)).expect("a process can be waited for");
             assert!(ended > 0, "process {pid:?} outlived its run: {:?}", command_line(pid));
         }
