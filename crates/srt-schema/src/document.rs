@@ -214,6 +214,10 @@ fn meaning(field: &FieldRow) -> String {
         let users: Vec<String> = users.iter().map(|it| format!("`{it}`")).collect();
         text = format!("{text} Read by {}.", users.join(", "));
     }
+    if let Some(names) = field.rules.formerly {
+        let names: Vec<String> = names.iter().map(|it| format!("`{it}`")).collect();
+        text = format!("{text} Formerly {}.", names.join(", "));
+    }
     if let Some(reason) = field.rules.unused {
         text = format!("{text} No effect: {reason}.");
     }
@@ -322,6 +326,7 @@ fn type_name(shape: &Shape, rules: &srt_yaml::FieldRules) -> String {
         Shape::Either(shapes) => {
             shapes.iter().map(|it| type_name(it, rules)).collect::<Vec<_>>().join(" or ")
         }
+        Shape::Nullable(inner) if **inner == Shape::Any => "any".to_owned(),
         Shape::Nullable(inner) => format!("{} or null", type_name(inner, rules)),
         Shape::Section(_) | Shape::Tagged { .. } => "section".to_owned(),
     }

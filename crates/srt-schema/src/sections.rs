@@ -212,7 +212,7 @@ fn unknown_word(word: &str, node: &Node, path: Path<'_>, known: &[&str], decoder
 }
 
 section! {
-    /// `backend.type: sglang`.
+    /// SGLang workers: `dynamo.sglang` behind Dynamo, `sglang.launch_server` behind the SGLang router.
     pub(crate) struct SglangSection {
         /// The engine: `sglang`, `trtllm`, `vllm`, or `mocker`. The other keys of this section depend on it.
         kind ("type"): String = or("sglang");
@@ -234,7 +234,7 @@ section! {
 }
 
 section! {
-    /// `backend.type: trtllm`.
+    /// TensorRT-LLM workers: `dynamo.trtllm` behind Dynamo, or `trtllm-serve`.
     pub(crate) struct TrtllmSection {
         /// The engine: `sglang`, `trtllm`, `vllm`, or `mocker`. The other keys of this section depend on it.
         kind ("type"): String = or("trtllm");
@@ -256,7 +256,7 @@ section! {
 }
 
 section! {
-    /// `backend.type: vllm`.
+    /// vLLM workers: `dynamo.vllm` behind Dynamo, or `vllm serve`.
     pub(crate) struct VllmSection {
         /// The engine: `sglang`, `trtllm`, `vllm`, or `mocker`. The other keys of this section depend on it.
         kind ("type"): String = or("vllm");
@@ -286,7 +286,7 @@ section! {
 }
 
 section! {
-    /// `backend.type: mocker`: a stand-in without a GPU. With `frontend.type: mock` or `sglang` it is the tool's own
+    /// A stand-in without a GPU. With `frontend.type: mock` or `sglang` it is the tool's own
     /// engine, with `dynamo` it is `dynamo.mocker`.
     pub(crate) struct MockerSection {
         /// The engine: `sglang`, `trtllm`, `vllm`, or `mocker`. The other keys of this section depend on it.
