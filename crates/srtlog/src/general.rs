@@ -26,6 +26,7 @@ pub(crate) mod about {
     pub(crate) const PHASE: u8 = 8;
     pub(crate) const PROBLEM: u8 = 16;
     pub(crate) const READING: u8 = 32;
+    pub(crate) const BATCH: u8 = 64;
 }
 
 /// What words of a problem mean, as a set of bits.

@@ -8,7 +8,7 @@
 
 use crate::{
     event::{BatchKind, BatchMetrics, Rank},
-    metric::Metric,
+    metric::{Metric, MetricSet},
     number::{Number, leading_number},
     timestamp::{self, Timestamp},
 };
@@ -85,12 +85,23 @@ impl Trace {
 }
 
 /// Constant bytes, and the value after them.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Part {
     literal: Box<[u8]>,
     slot: Slot,
     /// Length of the value when it was learned.
     length: usize,
+    /// The metric of the value as a set, computed once.
+    metric: MetricSet,
+}
+
+impl Slot {
+    fn metric(self) -> Option<Metric> {
+        match self {
+            Slot::Metric(metric) | Slot::Flag(metric) => Some(metric),
+            Slot::Time | Slot::Rank(_) | Slot::Ignored => None,
+        }
+    }
 }
 
 impl Part {
@@ -104,6 +115,8 @@ impl Part {
 struct Layout {
     kind: BatchKind,
     parts: Vec<Part>,
+    /// The metrics of all parts.
+    metrics: MetricSet,
     /// For each layout, how many parts the two have in common from the start.
     shared: Vec<usize>,
 }
@@ -136,6 +149,7 @@ impl Layouts {
                 match layout.follow(line, &mut at, part, batch) {
                     Ok(()) => {
                         batch.kind = layout.kind;
+                        batch.values.declare(layout.metrics);
                         self.last = index;
                         return true;
                     }
@@ -170,14 +184,16 @@ impl Layouts {
             if start < end || is_repeated {
                 return;
             }
-            parts.push(Part { literal: line[end..start].into(), slot, length: stop - start });
+            let metric = slot.metric().map_or(MetricSet::EMPTY, |metric| MetricSet::of(&[metric]));
+            parts.push(Part { literal: line[end..start].into(), slot, length: stop - start, metric });
             end = stop;
         }
         if !is_tail(&line[end..]) {
             return;
         }
         self.learned += 1;
-        let layout = Layout { kind, parts, shared: Vec::new() };
+        let metrics: Vec<Metric> = parts.iter().filter_map(|part| part.slot.metric()).collect();
+        let layout = Layout { kind, parts, metrics: MetricSet::of(&metrics), shared: Vec::new() };
         if self.known.len() < MAX_LAYOUTS {
             self.known.push(layout);
         } else {
@@ -234,7 +250,7 @@ impl Part {
         match self.slot {
             Slot::Metric(metric) => {
                 let (number, length) = leading_number(text)?;
-                batch.values.put(metric, number);
+                batch.values.store(metric, self.metric, number);
                 Some(length)
             }
             Slot::Flag(metric) => {
@@ -245,7 +261,7 @@ impl Part {
                 } else {
                     return None;
                 };
-                batch.values.put(metric, Number::Int(value));
+                batch.values.store(metric, self.metric, Number::Int(value));
                 Some(length)
             }
             Slot::Time => {

@@ -206,6 +206,8 @@ const _: () = assert!(COUNT <= 128, "the presence mask holds 128 metrics");
 pub(crate) struct MetricSet(u128);
 
 impl MetricSet {
+    /// No metric.
+    pub(crate) const EMPTY: MetricSet = MetricSet(0);
     /// Every metric.
     pub(crate) const ALL: MetricSet = MetricSet(u128::MAX);
 
@@ -274,6 +276,21 @@ impl Values {
             self.whole |= bit;
         }
         self.numbers[metric as usize] = number.as_f64();
+    }
+
+    /// Stores a reading that [`Values::declare`] will make one; `set` holds the metric alone.
+    #[inline]
+    pub(crate) fn store(&mut self, metric: Metric, set: MetricSet, number: Number) {
+        if matches!(number, Number::Int(_)) {
+            self.whole |= set.0;
+        }
+        self.numbers[metric as usize] = number.as_f64();
+    }
+
+    /// Says which readings there are, all of which were stored.
+    #[inline]
+    pub(crate) fn declare(&mut self, metrics: MetricSet) {
+        self.present = metrics.0;
     }
 
     /// Each reading of a set of metrics with its index, as a float, and whether it is whole.

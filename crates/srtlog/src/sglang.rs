@@ -26,6 +26,7 @@ const MAX_BODY: usize = 64 << 10;
 
 static SCANNER: LazyLock<Scanner> = LazyLock::new(|| {
     Scanner::new(&[
+        (" batch", about::BATCH),
         ("mem=", about::MEMORY),
         ("mem usage=", about::MEMORY),
         ("KV size:", about::MEMORY),
@@ -73,17 +74,11 @@ impl Dialect for Sglang {
             sink.event(&Event::Batch(&self.batch));
             return;
         }
-        if let Some(marker) = self.find_marker(line, 0)
-            && !ansi::is_coloured(&line[marker.body..])
-        {
-            self.trace.clear();
-            self.read_records(line, marker, coverage, sink);
-            return;
-        }
+        self.trace.clear();
         if ansi::is_coloured(line) {
             self.read_coloured(line, coverage, sink);
         } else {
-            self.read_other(line, coverage, sink);
+            self.read_plain(line, coverage, sink);
         }
     }
 }
@@ -124,28 +119,35 @@ impl Sglang {
         self.batch_word.find_iter(line).any(|word| kind_before(line, word).is_some())
     }
 
-    /// Reads a coloured line by its text.
+    /// Reads a line with colours: as it is if they only stand before its fields, else by its text.
     fn read_coloured(&mut self, line: &[u8], coverage: &mut Coverage, sink: &mut dyn Sink) {
+        if let Some(marker) = self.find_marker(line, 0)
+            && !ansi::is_coloured(&line[marker.body..])
+        {
+            self.read_records(line, marker, coverage, sink);
+            return;
+        }
         let mut clean = std::mem::take(&mut self.scratch);
         ansi::strip(line, &mut clean);
-        if let Some(marker) = self.find_marker(&clean, 0) {
-            self.trace.clear();
-            self.trace.give_up();
-            self.read_records(&clean, marker, coverage, sink);
-        } else {
-            self.read_other(&clean, coverage, sink);
-        }
+        self.trace.give_up();
+        self.read_plain(&clean, coverage, sink);
         self.scratch = clean;
     }
 
-    /// Reads a line that is no metric line.
-    fn read_other(&self, line: &[u8], coverage: &mut Coverage, sink: &mut dyn Sink) {
-        if self.names_a_batch(line) {
-            coverage.candidates += 1;
-            coverage.unparsed(line);
-        }
+    /// Reads a line without colours.
+    fn read_plain(&mut self, line: &[u8], coverage: &mut Coverage, sink: &mut dyn Sink) {
         let found = self.scanner.scan(line);
-        if found != 0 {
+        if found & about::BATCH != 0 {
+            if let Some(marker) = self.find_marker(line, 0) {
+                self.read_records(line, marker, coverage, sink);
+                return;
+            }
+            if self.names_a_batch(line) {
+                coverage.candidates += 1;
+                coverage.unparsed(line);
+            }
+        }
+        if found & !about::BATCH != 0 {
             read_other(line, found, coverage, sink);
         }
     }

@@ -114,7 +114,8 @@ fn folders_that_are_no_run_say_so() {
     expect!["`DIR` is no run folder: it has no `config.yaml`, no worker log, and no result; name the folder that holds `logs/`"].assert_eq(&text);
     let error =
         srtlog::rollup(Path::new("/no/such/folder"), RunFacts::UNKNOWN).expect_err("nothing is there");
-    expect!["failed to read run folder `/no/such/folder`: No such file or directory (os error 2)"].assert_eq(&error.to_string());
+    expect!["failed to read run folder `/no/such/folder`: No such file or directory (os error 2)"]
+        .assert_eq(&error.to_string());
 }
 
 #[test]
