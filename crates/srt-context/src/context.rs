@@ -253,6 +253,11 @@ impl RuntimeContext {
         names.iter().map(|name| ((*name).to_owned(), self.address(node).to_string())).collect()
     }
 
+    /// The MPI option of a frontend: images built for MPI expect it, and a Slurm without containers may not know it.
+    pub fn container_mpi(&self) -> Option<String> {
+        self.container.is_some().then(|| "--mpi=pmix".to_owned())
+    }
+
     /// `--het-group=N` for a step on a node of a heterogeneous job.
     pub fn het_option(&self, node: &NodeName) -> Option<String> {
         self.nodes.het_group(node).map(|group| format!("--het-group={group}"))

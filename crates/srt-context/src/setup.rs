@@ -6,9 +6,10 @@ use srt_schema::recipe::{DynamoSource, FrontendKind};
 use crate::job::Job;
 
 impl Job<'_> {
-    /// Whether the job's containers install Dynamo before use.
+    /// Whether the job's containers install Dynamo before use. A host is left as it is.
     pub fn installs_dynamo(&self) -> bool {
-        self.recipe.frontend.kind == FrontendKind::Dynamo && self.recipe.dynamo.install && !self.ctx.local
+        let uses_dynamo = self.recipe.frontend.kind == FrontendKind::Dynamo;
+        uses_dynamo && self.recipe.dynamo.install && self.ctx.container.is_some()
     }
 
     /// Preamble of workers and Dynamo frontends: the setup script, then Dynamo.
@@ -36,8 +37,7 @@ impl Job<'_> {
                 format!("{PIP} --extra-index-url https://pypi.nvidia.com {packages}")
             }
             DynamoSource::Wheel(version) => {
-                let wheels = self.wheels();
-                format!("{PIP} --no-index --find-links {wheels} {}", packages(version))
+                format!("{PIP} --no-index --find-links /srtctl-wheels {}", packages(version))
             }
             DynamoSource::Hash(hash) => self.build_commit(hash),
             DynamoSource::TopOfTree => {
@@ -64,15 +64,6 @@ impl Job<'_> {
             DynamoSource::Hash(hash) => format!("commit_{hash}"),
             DynamoSource::TopOfTree => "top_of_tree".to_owned(),
         }
-    }
-
-    fn wheels(&self) -> String {
-        let folder = if self.ctx.container.is_some() {
-            "/srtctl-wheels".to_owned()
-        } else {
-            format!("{}/../wheelhouse/dynamo", self.ctx.configs)
-        };
-        shell::quote(&folder)
     }
 
     fn build_commit(&self, hash: &str) -> String {

@@ -44,7 +44,7 @@ impl Frontend for Dynamo {
             step.log = format!("{node}_frontend_{index}.out");
             step.env = environment(job, node);
             step.preamble.extend(job.setup_preamble());
-            step.srun.insert(0, "--mpi=pmix".to_owned());
+            step.srun.splice(0..0, job.ctx.container_mpi());
             step.srun.extend(job.remap_root_export().map(|export| format!("--export=ALL,{export}")));
             step.ports = vec![layout.port];
             step

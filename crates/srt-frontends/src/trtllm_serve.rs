@@ -47,7 +47,7 @@ impl Frontend for TrtllmServe {
             let mut step = job.ctx.step(Stage::Frontend, "trtllm_serve_orchestrator", node, argv);
             step.log = format!("{node}_trtllm_serve_orchestrator.out");
             step.env.clone_from(&job.recipe.frontend.env);
-            step.srun.insert(0, "--mpi=pmix".to_owned());
+            step.srun.splice(0..0, job.ctx.container_mpi());
             let workers = job.leaders(Role::Prefill).chain(job.leaders(Role::Decode));
             step.wait_for = workers.map(|leader| worker_is_up(job, leader)).collect();
             step.ports = vec![layout.port];

@@ -143,6 +143,10 @@ fn a_cluster_without_containers_runs_on_the_host() {
     let worker = plan.steps.iter().find(|step| step.id.as_str().starts_with("prefill")).unwrap();
     assert!(worker.argv.windows(2).any(|pair| pair == ["--model-path", "/models/m"]));
     assert!(worker.argv.windows(2).any(|pair| pair == ["--host", "0.0.0.0"]));
+    assert!(plan.steps.iter().all(|step| step.preamble.is_empty()), "a host is left as it is");
+    let options: Vec<_> = plan.steps.iter().flat_map(|step| &step.srun).collect();
+    let is_plain = |option: &&&String| option.starts_with("--nodes=") || option.starts_with("--ntasks=");
+    assert_eq!(options.iter().filter(|option| !is_plain(option)).count(), 0, "{options:?}");
 }
 
 #[test]
