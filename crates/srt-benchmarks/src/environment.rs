@@ -11,41 +11,41 @@ use crate::Target;
 pub(crate) fn common(job: &Job<'_>, target: &Target) -> Environment {
     let mut env = profiling(job, target);
     if job.recipe.benchmark.kind == "custom" {
-        env.extend(workers(job, "SRT", false));
+        env.extend(workers(job, "SRT"));
     }
-    let frontend = match job.recipe.frontend.kind {
-        FrontendKind::Dynamo => "dynamo",
-        FrontendKind::Sglang => "sglang",
-        FrontendKind::TrtllmServe => "trtllm_serve",
-        FrontendKind::Vllm => "vllm",
-        FrontendKind::Mock => "mock",
-    };
-    env.insert("SRTCTL_FRONTEND_TYPE".to_owned(), frontend.to_owned());
+    env.insert("SRTCTL_FRONTEND_TYPE".to_owned(), frontend_name(job).to_owned());
     env.insert("SRT_FRONTEND_HOST".to_owned(), target.host.clone());
     env.insert("SRT_FRONTEND_PORT".to_owned(), target.port.to_string());
     env.extend(job.ctx.environment.clone());
     env
 }
 
+/// The frontend as recipes name it.
+pub(crate) fn frontend_name(job: &Job<'_>) -> &'static str {
+    match job.recipe.frontend.kind {
+        FrontendKind::Dynamo => "dynamo",
+        FrontendKind::Sglang => "sglang",
+        FrontendKind::TrtllmServe => "trtllm_serve",
+        FrontendKind::Vllm => "vllm",
+        FrontendKind::Mock => "mock",
+    }
+}
+
 /// `SRT_PREFILL_IPS` and `SRT_PREFILL_ENDPOINTS`, and the like of the other roles.
-fn workers(job: &Job<'_>, prefix: &str, by_kind: bool) -> Environment {
-    let mut pairs = Vec::new();
+fn workers(job: &Job<'_>, prefix: &str) -> Environment {
+    let mut env = Environment::new();
     for role in Role::ALL {
         let leaders: Vec<_> = job.leaders(role).collect();
         if leaders.is_empty() {
             continue;
         }
         let upper = role.as_str().to_uppercase();
-        let addresses: Vec<_> =
-            leaders.iter().map(|leader| job.ctx.address(&leader.node).to_string()).collect();
-        let endpoints: Vec<_> = leaders.iter().map(|leader| endpoint(job, leader)).collect();
-        pairs.push((0, format!("{prefix}_{upper}_IPS"), addresses.join(",")));
-        pairs.push((1, format!("{prefix}_{upper}_ENDPOINTS"), endpoints.join(",")));
+        let addresses = leaders.iter().map(|leader| job.ctx.address(&leader.node).to_string());
+        env.insert(format!("{prefix}_{upper}_IPS"), addresses.collect::<Vec<_>>().join(","));
+        let endpoints = leaders.iter().map(|leader| endpoint(job, leader));
+        env.insert(format!("{prefix}_{upper}_ENDPOINTS"), endpoints.collect::<Vec<_>>().join(","));
     }
-    if by_kind {
-        pairs.sort_by_key(|(kind, ..)| *kind);
-    }
-    pairs.into_iter().map(|(_, name, value)| (name, value)).collect()
+    env
 }
 
 /// Where a worker answers a client that asks for it rather than for the frontend.
@@ -80,7 +80,7 @@ fn profiling(job: &Job<'_>, target: &Target) -> Environment {
     if recipe.profiling.kind == "torch" {
         env.insert("SGLANG_TORCH_PROFILER_DIR".to_owned(), folder.clone());
     }
-    env.extend(workers(job, "PROFILE", true));
+    env.extend(workers(job, "PROFILE"));
     if matches!(recipe.benchmark.kind.as_str(), "sglang-bench" | "trace-replay") {
         let own = [
             ("PROFILE_OUTPUT_DIR", folder),

@@ -2,10 +2,7 @@
 
 use srt_context::Job;
 
-use crate::{
-    Benchmark, BenchmarkError, BenchmarkPlan, Expected, Target, concurrency_values,
-    script::{self},
-};
+use crate::{Benchmark, BenchmarkError, BenchmarkPlan, Expected, Target, concurrency_values, script};
 
 /// Arguments: port, model, result folder, concurrent requests.
 const SCRIPT: &str = r#"

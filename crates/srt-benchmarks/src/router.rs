@@ -5,6 +5,7 @@ use srt_yaml::python_float;
 
 use crate::{
     Benchmark, BenchmarkError, BenchmarkPlan, Expected, Target,
+    environment::frontend_name,
     script::{self, or_default},
 };
 
@@ -30,15 +31,8 @@ impl Benchmark for Router {
 
     fn plan(&self, job: &Job<'_>, target: &Target) -> Result<BenchmarkPlan, BenchmarkError> {
         let benchmark = &job.recipe.benchmark;
-        let common = crate::environment::common(job, target);
-        let frontend = common.get("SRTCTL_FRONTEND_TYPE").map(String::as_str);
-        if frontend != Some("sglang") {
-            let frontend = match frontend {
-                Some("dynamo") => "dynamo",
-                Some("vllm") => "vllm",
-                Some("mock") => "mock",
-                _ => "trtllm_serve",
-            };
+        let frontend = frontend_name(job);
+        if frontend != "sglang" {
             return Err(BenchmarkError::Frontend { kind: KIND, needed: "sglang", frontend });
         }
         let number = |value, default, field| {
