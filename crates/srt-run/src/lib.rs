@@ -14,6 +14,7 @@ mod log_tail;
 mod outcome;
 mod ports;
 pub mod record;
+pub mod resources;
 mod stage;
 mod supervisor;
 
