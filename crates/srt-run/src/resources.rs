@@ -276,7 +276,9 @@ fn check(
         (Some(cpus), Some(name)) if cpus < gpus => (
             CpuStatus::Warning,
             format!(
-                "node `{name}` has {cpus} CPUs for {gpus} GPUs; ask Slurm for more, such as `cpus-per-task`"
+                "node `{name}` has {} for {}; ask Slurm for more, such as by `cpus-per-task`",
+                counted(cpus, "CPU"),
+                counted(gpus, "GPU")
             ),
         ),
         (Some(cpus), Some(name)) => (
