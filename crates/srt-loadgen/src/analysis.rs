@@ -70,8 +70,6 @@ pub struct SteadyWindow {
     pub start_s: f64,
     /// Seconds after the start of the point.
     pub end_s: f64,
-    /// Requests in flight that count as steady.
-    pub min_in_flight: u32,
     /// Output tokens per second within.
     pub output_tps: f64,
     /// Requests that ended well within, per second.
@@ -117,8 +115,15 @@ pub struct ErrorCount {
     pub example: String,
 }
 
-/// Works out the figures of `records`, which are in the order of `prompts`.
-pub(crate) fn analyse(records: &[Record], prompts: &[Prompt], slos: Slos, duration_s: f64) -> Analysis {
+/// Works out the figures of `records`. Whether requests were sent on a schedule, rather than as others ended,
+/// decides what counts as steady.
+pub(crate) fn analyse(
+    records: &[Record],
+    prompts: &[Prompt],
+    slos: Slos,
+    is_scheduled: bool,
+    duration_s: f64,
+) -> Analysis {
     let succeeded: Vec<&Record> = records.iter().filter(|record| record.failure.is_none()).collect();
     let prompt_of = |record: &Record| &prompts[record.index as usize];
     let sum = |value: &dyn Fn(&Record) -> u64| succeeded.iter().map(|record| value(record)).sum::<u64>();
@@ -151,7 +156,7 @@ pub(crate) fn analyse(records: &[Record], prompts: &[Prompt], slos: Slos, durati
             records.iter().map(|record| ms(record.sent_ns.saturating_sub(record.intended_ns))).collect(),
         ),
         tokens: token_counts(&succeeded),
-        steady: steady_window(records),
+        steady: steady_window(records, is_scheduled),
         series: series(records, &timeline, duration_s),
         errors: error_counts(records),
     }
@@ -251,24 +256,9 @@ fn chunk_times(record: &Record) -> impl Iterator<Item = u64> + '_ {
     first.into_iter().chain(later)
 }
 
-fn steady_window(records: &[Record]) -> Option<SteadyWindow> {
-    let mut changes: Vec<(u64, i64)> =
-        records.iter().flat_map(|record| [(record.sent_ns, 1), (record.finished_ns, -1)]).collect();
-    changes.sort_unstable();
-    let levels = changes.iter().scan(0_i64, |level, &(time, change)| {
-        *level += change;
-        Some((time, *level))
-    });
-    let levels: Vec<(u64, i64)> = levels.collect();
-    let peak = levels.iter().map(|&(_, level)| level).max()?;
-    let peak = u32::try_from(peak).ok()?;
-    let min_in_flight = whole_u32((f64::from(peak) * STEADY_SHARE).ceil()).max(1);
-    let is_steady = |level: i64| level >= i64::from(min_in_flight);
-    let start = levels.iter().position(|&(_, level)| is_steady(level))?;
-    let last = levels.iter().rposition(|&(_, level)| is_steady(level))?;
-    let start_ns = levels[start].0;
-    let end_ns = levels.get(last + 1)?.0;
-    let length_s = as_f64(end_ns - start_ns) / NS_PER_S;
+fn steady_window(records: &[Record], is_scheduled: bool) -> Option<SteadyWindow> {
+    let (start_ns, end_ns) = if is_scheduled { scheduled_window(records) } else { full_window(records) }?;
+    let length_s = as_f64(end_ns.saturating_sub(start_ns)) / NS_PER_S;
     if length_s <= 0.0 {
         return None;
     }
@@ -287,12 +277,35 @@ fn steady_window(records: &[Record]) -> Option<SteadyWindow> {
     Some(SteadyWindow {
         start_s: as_f64(start_ns) / NS_PER_S,
         end_s: as_f64(end_ns) / NS_PER_S,
-        min_in_flight,
         output_tps: tokens / length_s,
         request_rps: as_f64(ended) / length_s,
         mean_ttft_ms: ttft_ms.mean,
         p99_ttft_ms: ttft_ms.p99,
     })
+}
+
+/// While requests were still being sent, from the end of the first on.
+fn scheduled_window(records: &[Record]) -> Option<(u64, u64)> {
+    let first_end = records.iter().map(|record| record.finished_ns).min()?;
+    let last_sent = records.iter().map(|record| record.sent_ns).max()?;
+    Some((first_end, last_sent))
+}
+
+/// From the first to the last time at which nearly as many requests were in flight as ever.
+fn full_window(records: &[Record]) -> Option<(u64, u64)> {
+    let mut changes: Vec<(u64, i64)> =
+        records.iter().flat_map(|record| [(record.sent_ns, 1), (record.finished_ns, -1)]).collect();
+    changes.sort_unstable();
+    let levels = changes.iter().scan(0_i64, |level, &(time, change)| {
+        *level += change;
+        Some((time, *level))
+    });
+    let levels: Vec<(u64, i64)> = levels.collect();
+    let peak = u32::try_from(levels.iter().map(|&(_, level)| level).max()?).ok()?;
+    let enough = i64::from(whole_u32((f64::from(peak) * STEADY_SHARE).ceil()).max(1));
+    let start = levels.iter().position(|&(_, level)| level >= enough)?;
+    let last = levels.iter().rposition(|&(_, level)| level >= enough)?;
+    Some((levels[start].0, levels.get(last + 1)?.0))
 }
 
 fn series(records: &[Record], timeline: &Timeline, duration_s: f64) -> Series {

@@ -228,7 +228,13 @@ impl<'a> Bench<'a> {
 
     fn conclude(&self, point: Point, job: &Job, run: &PointRun) -> Result<PointSummary, WriteError> {
         let config = self.config;
-        let analysis = analyse(&run.records, &job.prompts, config.slos, run.duration.as_secs_f64());
+        let analysis = analyse(
+            &run.records,
+            &job.prompts,
+            config.slos,
+            matches!(job.schedule, Schedule::At(_)),
+            run.duration.as_secs_f64(),
+        );
         let health = ClientHealth::of(&run.workers);
         let verdict = verdict::judge(config, &analysis, &health);
         let tokenizer_id = match (&config.tokenizer_id, &config.tokenizer) {

@@ -11,7 +11,7 @@ use serde_json::json;
 use srtlog::Verdict;
 
 use crate::{
-    analysis::{Analysis, ErrorCount, Series, SteadyWindow, TokenCounts, ms, tpot_ms},
+    analysis::{self, Analysis, ErrorCount, Series, SteadyWindow, TokenCounts, ms},
     config::{Arrival, BenchConfig, Dataset, Gpus, Point, Slos, Thresholds},
     health::ClientHealth,
     progress::PointSummary,
@@ -137,6 +137,16 @@ impl PointResult<'_> {
             p99_e2el_ms: e2el_ms.p99,
             reuse_http_connections: self.config.reuse_http_connections,
             srtctl: self.ours(),
+            srtctl_requests: Requests {
+                sent_s: Each(self.records, |it| as_f64(it.sent_ns) / 1e9),
+                send_lateness_ms: Each(self.records, |it| ms(it.sent_ns.saturating_sub(it.intended_ns))),
+                connect_ms: Each(self.records, |it| it.connect_ns.map(ms)),
+                e2el_ms: Each(self.records, |it| ms(it.latency_ns)),
+                tpot_ms: Each(self.records, analysis::tpot_ms),
+                chunks: Each(self.records, |it| it.chunks),
+                requested_output_tokens: self.of_prompts(|prompt| prompt.output_tokens),
+                server_prompt_tokens: Each(self.records, |it| it.prompt_tokens),
+            },
         }
     }
 
@@ -203,16 +213,6 @@ impl PointResult<'_> {
             good_requests: analysis.good_requests,
             steady_window: analysis.steady,
             series_per_second: &analysis.series,
-            requests: Requests {
-                sent_s: Each(self.records, |it| as_f64(it.sent_ns) / 1e9),
-                send_lateness_ms: Each(self.records, |it| ms(it.sent_ns.saturating_sub(it.intended_ns))),
-                connect_ms: Each(self.records, |it| it.connect_ns.map(ms)),
-                e2el_ms: Each(self.records, |it| ms(it.latency_ns)),
-                tpot_ms: Each(self.records, tpot_ms),
-                chunks: Each(self.records, |it| it.chunks),
-                requested_output_tokens: self.of_prompts(|prompt| prompt.output_tokens),
-                server_prompt_tokens: Each(self.records, |it| it.prompt_tokens),
-            },
             client_health: self.health,
             thresholds: config.thresholds,
             verdict: self.verdict,
@@ -299,6 +299,8 @@ struct ResultFile<'a> {
     p99_e2el_ms: f64,
     reuse_http_connections: bool,
     srtctl: Ours<'a>,
+    /// Apart from `srtctl`, which rollups carry on whole.
+    srtctl_requests: Requests<'a>,
 }
 
 /// What no other client writes.
@@ -328,7 +330,6 @@ struct Ours<'a> {
     good_requests: u32,
     steady_window: Option<SteadyWindow>,
     series_per_second: &'a Series,
-    requests: Requests<'a>,
     client_health: &'a ClientHealth,
     thresholds: Thresholds,
     verdict: &'a Verdict,

@@ -167,7 +167,7 @@ fn check_good(acts: impl Fn() -> Vec<Act> + Send + 'static, tokens: u32, chunks:
     let result = result_of(&outcome);
     assert_eq!(result["completed"], 12, "{}", result["srtctl"]["errors"]);
     assert_eq!(result["output_lens"][3], tokens);
-    assert_eq!(result["srtctl"]["requests"]["chunks"][3], chunks);
+    assert_eq!(result["srtctl_requests"]["chunks"][3], chunks);
     result
 }
 

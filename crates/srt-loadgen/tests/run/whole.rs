@@ -32,7 +32,7 @@ fn the_result_has_the_names_and_the_order_of_sa_bench() {
         request_goodput output_throughput peak_output_tokens_per_s total_token_throughput input_lens \
         output_lens ttfts itls generated_texts errors mean_ttft_ms median_ttft_ms std_ttft_ms p99_ttft_ms \
         mean_tpot_ms median_tpot_ms std_tpot_ms p99_tpot_ms mean_itl_ms median_itl_ms std_itl_ms p99_itl_ms \
-        mean_e2el_ms median_e2el_ms std_e2el_ms p99_e2el_ms reuse_http_connections srtctl";
+        mean_e2el_ms median_e2el_ms std_e2el_ms p99_e2el_ms reuse_http_connections srtctl srtctl_requests";
     assert_eq!(keys, expected.split_whitespace().collect::<Vec<_>>());
     assert_eq!(result["request_rate"], "inf");
     assert_eq!(result["completed"], 12);
@@ -116,14 +116,14 @@ fn a_schedule_is_kept_and_its_lateness_told() {
     let (outcome, _) = run(&config);
     let result = result_of(&outcome);
     assert_eq!(result["request_rate"], 100.0);
-    let sent_s: Vec<f64> = result["srtctl"]["requests"]["sent_s"]
+    let sent_s: Vec<f64> = result["srtctl_requests"]["sent_s"]
         .as_array()
         .unwrap()
         .iter()
         .map(|it| it.as_f64().unwrap())
         .collect();
     // Requests are never early, whatever the machine does.
-    let late = result["srtctl"]["requests"]["send_lateness_ms"].as_array().unwrap();
+    let late = result["srtctl_requests"]["send_lateness_ms"].as_array().unwrap();
     assert!(late.iter().all(|late| late.as_f64().unwrap() >= 0.0));
     assert!(sent_s.windows(2).all(|pair| pair[0] <= pair[1]), "{sent_s:?}");
     assert!(*sent_s.last().unwrap() > 0.02, "{sent_s:?}");
@@ -267,7 +267,7 @@ fn a_trace_keeps_times_sessions_and_shared_blocks() {
     assert_eq!(result["max_concurrency"], serde_json::Value::Null);
     assert_eq!(result["num_prompts"], 4);
     assert_eq!(result["input_lens"], serde_json::json!([600, 10, 520, 530]));
-    let sent_s: Vec<f64> = result["srtctl"]["requests"]["sent_s"]
+    let sent_s: Vec<f64> = result["srtctl_requests"]["sent_s"]
         .as_array()
         .unwrap()
         .iter()
@@ -315,5 +315,32 @@ fn conversations_are_sent_turn_after_turn() {
         let sent: Vec<String> =
             server.requests()[1..].iter().map(|it| it.body["prompt"].as_str().unwrap().to_owned()).collect();
         assert_eq!(sent, expected);
+    }
+}
+
+#[test]
+fn srtlog_reads_the_result() {
+    let server = Server::start(|_| answer(5));
+    let folder = tempfile::tempdir().unwrap();
+    let (outcome, _) = run(&config(&server.url, folder.path()));
+    let point = &outcome.points[0];
+    let path = Path::new(&point.result_path);
+    let parser = srtlog::benchmark_parser("sa-bench").unwrap();
+    assert!(parser.reads(&Path::new("sa-bench_isl_8_osl_5").join(path.file_name().unwrap())));
+    let results = parser.read(&mut std::fs::File::open(path).unwrap()).unwrap();
+    let read = serde_json::to_value(&results[0]).unwrap();
+    assert_eq!(read["concurrency"], 4);
+    assert_eq!(read["completed"], 12);
+    assert_eq!(read["request_rate"], "inf");
+    assert_eq!(read["verdict"], "valid");
+    for (name, value) in [
+        ("output_tps", point.output_tps),
+        ("total_tps", point.total_tps),
+        ("mean_ttft_ms", point.mean_ttft_ms),
+        ("p99_itl_ms", point.p99_itl_ms),
+        ("median_tpot_ms", point.median_tpot_ms),
+        ("p99_e2el_ms", point.p99_e2el_ms),
+    ] {
+        assert!((read[name].as_f64().unwrap() - value).abs() < 1e-9, "{name}: {read}");
     }
 }
