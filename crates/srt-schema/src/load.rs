@@ -264,6 +264,17 @@ fn lacks_base(map: &Map, report: &mut Report<'_>) -> bool {
     true
 }
 
+/// A later syntax names itself; complaints about each of its keys would help nobody.
+fn other_syntax(recipe: &Node, sources: &Sources) -> Option<Diagnostic> {
+    let entry = recipe.as_map()?.entry("schema")?;
+    let written = sources.slice(entry.value.span);
+    let message =
+        format!("the recipe is written in syntax `schema: {written}`, which this program does not read");
+    let help =
+        "write it with `resources` and `backend`, without `schema`; see docs/recipe-reference.md".to_owned();
+    Some(sources.error(entry.key_span, "unsupported-syntax", message).with_help(help))
+}
+
 fn read_variant(
     raw: RawVariant,
     sources: &Sources,
@@ -271,6 +282,10 @@ fn read_variant(
     selector: Option<&str>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Variant> {
+    if let Some(problem) = other_syntax(&raw.node, sources) {
+        diagnostics.push(problem);
+        return None;
+    }
     let mut effective = raw.node.clone();
     let mut report = Report::new(sources);
     if let Some(cluster) = cluster {
