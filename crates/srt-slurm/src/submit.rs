@@ -70,6 +70,14 @@ impl Slurm {
         self.run(&words(&["scancel", job.as_str()])).await.map(drop)
     }
 
+    /// Lets a job start that was submitted with `--hold`.
+    ///
+    /// # Errors
+    /// When Slurm cannot be asked, or refuses.
+    pub async fn release(&self, job: &JobId) -> Result<(), SlurmError> {
+        self.run(&words(&["scontrol", "release", job.as_str()])).await.map(drop)
+    }
+
     /// Sends a signal to the script of a job, and to nothing else of it.
     ///
     /// # Errors

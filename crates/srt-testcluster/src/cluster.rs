@@ -123,8 +123,16 @@ pub fn up(dir: &Utf8Path, settings: &Settings) -> anyhow::Result<Cluster> {
 /// When its folder cannot be locked.
 pub fn down(dir: &Utf8Path) -> anyhow::Result<bool> {
     let Ok(dir) = dir.canonicalize_utf8() else { return Ok(false) };
+    if !is_cluster_folder(&dir) {
+        return Ok(false);
+    }
     let _lock = lock(&dir)?;
     end(&dir)
+}
+
+/// Whether a folder holds what [`up`] makes there.
+pub fn is_cluster_folder(dir: &Utf8Path) -> bool {
+    dir.join("lock").is_file() && dir.join("etc/slurm.conf").is_file()
 }
 
 /// The cluster that was started in `dir`, whatever became of its daemons.
@@ -148,6 +156,11 @@ impl Cluster {
     /// The folder that holds everything of the cluster.
     pub fn dir(&self) -> &Utf8Path {
         &self.dir
+    }
+
+    /// Names of the nodes.
+    pub fn nodes(&self) -> Vec<String> {
+        (1..=self.nodes).map(|number| format!("node{number}")).collect()
     }
 
     /// Whether nodes have names of their own.

@@ -13,7 +13,7 @@ mod shared;
 mod stub;
 
 pub use crate::{
-    cluster::{Cluster, State, Status, attach, default_dir, down, up},
+    cluster::{Cluster, State, Status, attach, default_dir, down, is_cluster_folder, up},
     config::{Mode, Settings},
     packages::{PACKAGES, install, require},
     shared::{Shared, own, shared},

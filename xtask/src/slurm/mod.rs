@@ -1,10 +1,16 @@
 //! `cargo xtask slurm`: a private Slurm cluster on this machine, for trying srtctl without a cluster.
 
-use std::fs;
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{self, Write as _},
+};
 
 use anyhow::{Context, bail};
 use camino::Utf8PathBuf;
-use srt_testcluster::{Mode, Settings, State, attach, default_dir, down, install, up};
+use srt_testcluster::{
+    Cluster, Mode, Settings, State, attach, default_dir, down, install, is_cluster_folder, up,
+};
 
 const USAGE: &str = "\
 cargo xtask slurm COMMAND
@@ -27,18 +33,29 @@ cargo xtask slurm COMMAND
 pub(crate) fn main(arguments: &[String]) -> anyhow::Result<()> {
     let Some((command, rest)) = arguments.split_first() else { bail!("no command was given\n\n{USAGE}") };
     let options = Options::parse(rest)?;
-    match command.as_str() {
-        "up" => start_cluster(&options),
-        "status" => show(&options),
-        "down" => end_cluster(&options),
+    let said = match command.as_str() {
+        "up" => start_cluster(&options)?,
+        "status" => show(&options)?,
+        "down" => end_cluster(&options)?,
         "crash" => {
-            attach(&options.dir)?.crash(options.node()?);
-            Ok(())
+            let cluster = attach(&options.dir)?;
+            cluster.crash(options.node(&cluster)?);
+            String::new()
         }
-        "start" => attach(&options.dir)?.start(options.node()?),
-        "install" => install(),
+        "start" => {
+            let cluster = attach(&options.dir)?;
+            cluster.start(options.node(&cluster)?)?;
+            String::new()
+        }
+        "install" => {
+            install()?;
+            String::new()
+        }
         _ => bail!("no such command: {command}\n\n{USAGE}"),
-    }
+    };
+    // Whoever reads may have read enough and gone.
+    let _unheard = io::stdout().write_all(said.as_bytes());
+    Ok(())
 }
 
 struct Options {
@@ -72,7 +89,7 @@ impl Options {
                 "--container-options" => options.settings.container_options = true,
                 "--remove" => options.remove = true,
                 _ if !name.starts_with('-') && options.node.is_none() => {
-                    options.node = Some(argument.clone())
+                    options.node = Some(argument.clone());
                 }
                 _ => bail!("no such option: {argument}\n\n{USAGE}"),
             }
@@ -80,8 +97,12 @@ impl Options {
         Ok(options)
     }
 
-    fn node(&self) -> anyhow::Result<&str> {
-        self.node.as_deref().context("which node? Such as: node2")
+    fn node(&self, cluster: &Cluster) -> anyhow::Result<&str> {
+        let node = self.node.as_deref().context("which node? Such as: node2")?;
+        if !cluster.nodes().iter().any(|it| it == node) {
+            bail!("no such node: {node}; there are {}", cluster.nodes().join(", "));
+        }
+        Ok(node)
     }
 }
 
@@ -97,50 +118,43 @@ fn mode(text: &str) -> anyhow::Result<Mode> {
     }
 }
 
-fn start_cluster(options: &Options) -> anyhow::Result<()> {
+fn start_cluster(options: &Options) -> anyhow::Result<String> {
     let cluster = up(&options.dir, &options.settings)?;
-    let nodes = options.settings.nodes;
+    let Settings { nodes, gpus, .. } = options.settings;
     let explanation = match cluster.mode() {
         Mode::Named => "their names resolve on the nodes",
         Mode::Plain => "they share this machine's host name",
     };
-    println!("# {nodes} nodes with {} fake GPUs each are up; {explanation}", options.settings.gpus);
+    let mut said = format!("# {nodes} nodes with {gpus} fake GPUs each are up; {explanation}\n");
     for (name, value) in cluster.environment() {
-        println!("export {name}={value}");
+        let _infallible = writeln!(said, "export {name}={value}");
     }
-    Ok(())
+    Ok(said)
 }
 
-fn show(options: &Options) -> anyhow::Result<()> {
-    let Ok(cluster) = attach(&options.dir) else {
-        println!("down");
-        return Ok(());
-    };
+fn show(options: &Options) -> anyhow::Result<String> {
+    let Ok(cluster) = attach(&options.dir) else { return Ok("down\n".to_owned()) };
     let status = cluster.status()?;
-    println!(
-        "{}",
-        match status.state {
-            State::Down => "down",
-            State::Broken => "broken: not everything of it runs; `up` starts it anew",
-            State::Up => "up",
-        }
-    );
+    let state = match status.state {
+        State::Down => "down",
+        State::Broken => "broken: not everything of it runs; `up` starts it anew",
+        State::Up => "up",
+    };
+    let mut said = format!("{state}\n");
     for (node, state) in status.nodes {
-        println!("{node} {state}");
+        let _infallible = writeln!(said, "{node} {state}");
     }
-    Ok(())
+    Ok(said)
 }
 
-fn end_cluster(options: &Options) -> anyhow::Result<()> {
+fn end_cluster(options: &Options) -> anyhow::Result<String> {
     let ran = down(&options.dir)?;
     if options.remove && options.dir.exists() {
         // Only what `up` makes there: the folder may be one that a person named by mistake.
-        let ours = options.dir.join("etc/slurm.conf").is_file() && options.dir.join("lock").is_file();
-        if !ours {
+        if !is_cluster_folder(&options.dir) {
             bail!("not removed, since it is no cluster's folder: {}", options.dir);
         }
         fs::remove_dir_all(&options.dir).with_context(|| format!("removing {}", options.dir))?;
     }
-    println!("{}", if ran { "ended" } else { "nothing ran" });
-    Ok(())
+    Ok(if ran { "ended\n" } else { "nothing ran\n" }.to_owned())
 }
