@@ -30,7 +30,7 @@ fn surroundings() -> Surroundings {
     Surroundings {
         variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         home: Some("/home/u".to_owned()),
-        current_dir: "/work dir".to_owned(),
+        current_dir: "/my dir".to_owned(),
         run_dir: "/runs/7".to_owned(),
         local: false,
     }
@@ -74,7 +74,7 @@ fn mounts_come_from_the_run_the_cluster_and_the_recipe_in_this_order() {
             /home/u/mine:/mine:ro
             /p/q:/pq
             /home/u/7:/x/demo_7
-            /work dir/rel:rel"#]],
+            /my dir/rel:rel"#]],
     );
 }
 
@@ -94,7 +94,7 @@ fn a_host_path_mounted_twice_keeps_its_place_and_takes_the_later_target() {
 #[test]
 fn paths_and_names_are_expanded_once() {
     let context = context("", &allocation(&["10.0.0.1", "10.0.0.2"], None)).unwrap();
-    expect![[r#"demo_7 /runs/7/logs /models/llama /model Some("/work dir/images/x.sqsh") llama /opt/nsys"#]]
+    expect![[r#"demo_7 /runs/7/logs /models/llama /model Some("/my dir/images/x.sqsh") llama /opt/nsys"#]]
         .assert_eq(&format!(
             "{} {} {} {} {:?} {} {}",
             context.run_name,
@@ -156,10 +156,10 @@ fn nodes_that_do_not_add_up_are_refused() {
 fn run_directories_lie_where_the_nearest_answer_says() {
     let here = surroundings();
     let base = |chosen, text: &str| output_base(chosen, &cluster(text), &here);
-    assert_eq!(base(Some("out"), "output_dir: /o\n"), "/work dir/out");
+    assert_eq!(base(Some("out"), "output_dir: /o\n"), "/my dir/out");
     assert_eq!(base(None, "output_dir: $HOME/o\nsrtctl_root: /r\n"), "/home/u/o");
     assert_eq!(base(None, "srtctl_root: ~/r\n"), "/home/u/r/outputs");
-    assert_eq!(output_base(None, &ClusterConfig::none(), &here), "/work dir/outputs");
+    assert_eq!(output_base(None, &ClusterConfig::none(), &here), "/my dir/outputs");
     assert_eq!(run_dir("/o/", &JobId::new("12").unwrap()), "/o/12");
     assert_eq!(resolve("~/a/../b", &Surroundings { variables: BTreeMap::new(), ..here }), "/home/u/b");
 }
