@@ -36,7 +36,7 @@ pub enum Event<'a> {
     },
     /// A setting of the engine, as it states it.
     Setting {
-        /// Name as in [`NodeConfig`].
+        /// Name as in [`NodeConfig`](crate::NodeConfig).
         name: &'static str,
         /// Value as written.
         value: SettingValue<'a>,

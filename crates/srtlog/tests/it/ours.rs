@@ -1,6 +1,6 @@
 //! Run folders of srtctl itself.
 
-use std::{fs, path::Path};
+use std::{fmt::Write as _, fs, path::Path};
 
 use expect_test::expect;
 use serde_json::Value as Json;
@@ -23,10 +23,14 @@ fn headline(rollup: &Rollup) -> String {
         "concurrencies",
         "missing_concurrencies",
     ];
-    let mut out: String = keys.iter().map(|key| format!("{key}: {}\n", value[key])).collect();
+    let mut out = String::new();
+    for key in keys {
+        writeln!(out, "{key}: {}", value[key]).expect("text grows");
+    }
     for result in value["results"].as_array().into_iter().flatten() {
         let has_own = !result["srtctl"].is_null();
-        out += &format!("result at {} in {}, ours: {has_own}\n", result["concurrency"], result["file"]);
+        writeln!(out, "result at {} in {}, ours: {has_own}", result["concurrency"], result["file"])
+            .expect("text grows");
     }
     for node in value["nodes_summary"]["nodes"].as_array().into_iter().flatten() {
         let phases: Vec<&str> = node["startup"]
@@ -35,8 +39,9 @@ fn headline(rollup: &Rollup) -> String {
             .flatten()
             .filter_map(|phase| phase["phase"].as_str())
             .collect();
-        out += &format!(
-            "{} {} {}: {} lines, {} batches, {}; {}\n",
+        writeln!(
+            out,
+            "{} {} {}: {} lines, {} batches, {}; {}",
             node["node_name"],
             node["worker_type"],
             node["worker_id"],
@@ -44,7 +49,8 @@ fn headline(rollup: &Rollup) -> String {
             node["total_batches"],
             phases.join(" "),
             node["launch_command"]["raw_command"],
-        );
+        )
+        .expect("text grows");
     }
     out + &format!("benchmark: {}\n", value["benchmark_command"]["raw_command"])
 }
@@ -137,6 +143,10 @@ fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).expect("listed") {
         let path = entry.expect("listed").path();
         let target = to.join(path.file_name().expect("a name"));
-        if path.is_dir() { copy(&path, &target) } else { drop(fs::copy(&path, &target).expect("copied")) }
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, &target).expect("copied");
+        }
     }
 }
