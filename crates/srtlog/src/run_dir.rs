@@ -149,7 +149,7 @@ fn walk(folder: &Path, relative: &Path, depth: usize, found: &mut Vec<PathBuf>) 
         let relative = relative.join(entry.file_name());
         if kind.is_dir() && depth < MAX_DEPTH {
             walk(&entry.path(), &relative, depth + 1, found);
-        } else if kind.is_file() {
+        } else if kind.is_file() || (kind.is_symlink() && entry.path().is_file()) {
             found.push(relative);
         }
     }

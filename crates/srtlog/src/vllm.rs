@@ -201,7 +201,8 @@ fn read_fields(text: &[u8], batch: &mut BatchMetrics, coverage: &mut Coverage) {
         };
         let rest = &value[length..];
         let is_share = matches!(metric, Metric::TokenUsage | Metric::CpuTokenUsage | Metric::AcceptRate);
-        let number = if is_share && rest.starts_with(b"%") { hundredth(&value[..length]) } else { number };
+        let number =
+            if is_share && rest.starts_with(b"%") { hundredth(&value[..length], number) } else { number };
         batch.values.set(metric, number);
         if metric == Metric::MmCacheUsagePct {
             read_cache_size(rest, batch);
@@ -209,10 +210,10 @@ fn read_fields(text: &[u8], batch: &mut BatchMetrics, coverage: &mut Coverage) {
     }
 }
 
-/// A percentage as a share, without the rounding of a division.
-fn hundredth(percent: &[u8]) -> Number {
-    let text = String::from_utf8_lossy(percent);
-    Number::Float(format!("{text}e-2").parse().unwrap_or(f64::NAN))
+/// A percentage as a share, without the rounding of a division where the text allows it.
+fn hundredth(percent: &[u8], number: Number) -> Number {
+    let exact = std::str::from_utf8(percent).ok().and_then(|text| format!("{text}e-2").parse().ok());
+    Number::Float(exact.unwrap_or(number.as_f64() / 100.0))
 }
 
 /// Reads `(13 items = 0.11 GiB)`.
