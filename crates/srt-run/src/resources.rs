@@ -392,7 +392,7 @@ mod tests {
             &[("a", 8)],
             64,
             &expect![
-                "Warning SLURM_CPUS_ON_NODE: node `a` has 1 CPUs for 8 GPUs; ask Slurm for more, such as `cpus-per-task`"
+                "Warning SLURM_CPUS_ON_NODE: node `a` has 1 CPU for 8 GPUs; ask Slurm for more, such as by `cpus-per-task`"
             ],
         );
         check(
@@ -400,7 +400,7 @@ mod tests {
             &[("a", 8)],
             4,
             &expect![
-                "Warning affinity: node `a` has 4 CPUs for 8 GPUs; ask Slurm for more, such as `cpus-per-task`"
+                "Warning affinity: node `a` has 4 CPUs for 8 GPUs; ask Slurm for more, such as by `cpus-per-task`"
             ],
         );
     }
@@ -412,7 +412,7 @@ mod tests {
             &[("a", 8), ("b", 8), ("c", 8)],
             64,
             &expect![
-                "Warning allocation: node `c` has 4 CPUs for 8 GPUs; ask Slurm for more, such as `cpus-per-task`"
+                "Warning allocation: node `c` has 4 CPUs for 8 GPUs; ask Slurm for more, such as by `cpus-per-task`"
             ],
         );
         // More CPUs, but for more GPUs.
@@ -435,7 +435,7 @@ mod tests {
             &[("a", 4), ("b", 4), ("c", 4)],
             64,
             &expect![
-                "Warning allocation: node `b` has 3 CPUs for 4 GPUs; ask Slurm for more, such as `cpus-per-task`"
+                "Warning allocation: node `b` has 3 CPUs for 4 GPUs; ask Slurm for more, such as by `cpus-per-task`"
             ],
         );
     }
