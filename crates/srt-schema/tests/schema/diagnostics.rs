@@ -784,7 +784,9 @@ fn more_workers_than_gpus() {
 
 #[test]
 fn a_later_syntax_is_one_diagnostic() {
-    check_whole("schema: 2\nname: job\nengine: sglang\nroles: {prefill: {nodes: 1}}\n", &expect![[r#"
+    check_whole(
+        "schema: 2\nname: job\nengine: sglang\nroles: {prefill: {nodes: 1}}\n",
+        &expect![[r#"
         error[unsupported-syntax]: the recipe is written in syntax `schema: 2`, which this program does not read
          --> recipe.yaml:1:1
           |
@@ -792,5 +794,6 @@ fn a_later_syntax_is_one_diagnostic() {
           | ^^^^^^
           |
           = help: write it with `resources` and `backend`, without `schema`; see docs/recipe-reference.md
-    "#]]);
+    "#]],
+    );
 }
