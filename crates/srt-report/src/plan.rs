@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use comfy_table::{Table, presets};
 use srt_launch::{Preamble, Step, is_secret_variable};
 use srt_plan::{Plan, PlannedVariant};
-use srt_topology::{NodeName, Role};
+use srt_topology::{NodeName, Process, Role};
 
 /// Everything about the planned variants. With several, what they have in common is not said again.
 pub fn render(planned: &[PlannedVariant<'_>]) -> String {
@@ -14,7 +14,7 @@ pub fn render(planned: &[PlannedVariant<'_>]) -> String {
         writeln!(out, "{} jobs\n{}\n", planned.len(), variants(planned)).expect("text can be extended");
     }
     for it in planned {
-        out.push_str(&one(&it.plan));
+        out.push_str(&one(&it.plan, it.variant.recipe.hardware.gpus_per_node));
     }
     out
 }
@@ -35,7 +35,7 @@ fn variants(planned: &[PlannedVariant<'_>]) -> String {
     table.trim_fmt()
 }
 
-fn one(plan: &Plan) -> String {
+fn one(plan: &Plan, gpus_per_node: u32) -> String {
     let mut out = String::new();
     let summary = &plan.summary;
     let mut line = |text: String| {
@@ -52,7 +52,10 @@ fn one(plan: &Plan) -> String {
     line(format!("  endpoint   {}", plan.target.url));
     line(format!("  logs       {}", plan.context.log_dir));
     line(String::new());
-    line(picture(plan));
+    line(grid(plan, gpus_per_node));
+    line(String::new());
+    line(processes(plan));
+    line(String::new());
     if !plan.sbatch.is_empty() && !plan.context.local {
         line("sbatch".to_owned());
         for (name, value) in &plan.sbatch {
@@ -75,7 +78,7 @@ fn one(plan: &Plan) -> String {
         line(String::new());
     }
     for it in &plan.steps {
-        line(step(it));
+        line(step(it, plan.context.local));
     }
     out
 }
@@ -94,33 +97,57 @@ fn topology_text(plan: &Plan) -> String {
     format!("{} on {nodes}", workers.join(", "))
 }
 
-/// Nodes × GPUs, and what else runs on a node.
-fn picture(plan: &Plan) -> String {
+/// Nodes × GPUs: whose each GPU is, and what else runs on a node.
+fn grid(plan: &Plan, gpus_per_node: u32) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    let indices = (0..gpus_per_node).map(|gpu| gpu.to_string());
+    table.set_header(["node".to_owned(), "address".to_owned()].into_iter().chain(indices).collect::<Vec<_>>());
+    for node in nodes(plan) {
+        let mut row = vec![node.to_string(), plan.context.address(&node).to_string()];
+        row.extend((0..gpus_per_node).map(|gpu| owner(plan, &node, gpu)));
+        row.push(also_here(plan, &node));
+        table.add_row(row);
+    }
+    table.trim_fmt()
+}
+
+/// `P0` on a GPU of prefill worker 0, and `·` on a free one.
+fn owner(plan: &Plan, node: &NodeName, gpu: u32) -> String {
+    let on_it = |process: &&Process| process.node == *node && process.gpus.indices().contains(&gpu);
+    plan.processes.iter().find(on_it).map_or_else(
+        || "·".to_owned(),
+        |process| {
+            let letter = match process.role {
+                Role::Prefill => 'P',
+                Role::Decode => 'D',
+                Role::Agg => 'A',
+            };
+            format!("{letter}{}", process.index)
+        },
+    )
+}
+
+/// A row per worker process: where it sits, and its ports.
+fn processes(plan: &Plan) -> String {
     let mut table = Table::new();
     table.load_style(crate::style());
-    table.set_header(["node", "address", "GPUs", "worker", "ports", "also here"]);
-    for node in nodes(plan) {
-        let mut first = true;
-        let workers = plan.processes.iter().filter(|process| process.node == node);
-        let mut rows: Vec<[String; 3]> = workers
-            .map(|process| {
-                let rank = if process.rank == 0 { String::new() } else { format!(" rank {}", process.rank) };
-                let worker = format!("{} {}{rank}", process.role, process.index);
-                [process.gpus.to_string(), worker, ports_text(&process.ports)]
-            })
-            .collect();
-        if rows.is_empty() {
-            rows.push([String::new(), String::new(), String::new()]);
-        }
-        for [gpus, worker, ports] in rows {
-            let (name, address, also) = if first {
-                (node.to_string(), plan.context.address(&node).to_string(), also_here(plan, &node))
-            } else {
-                Default::default()
-            };
-            table.add_row([name, address, gpus, worker, ports, also]);
-            first = false;
-        }
+    table.set_header(["worker", "node", "GPUs", "http", "bootstrap", "system", "kv events", "nixl", "dp rpc"]);
+    for process in &plan.processes {
+        let rank = if process.rank == 0 { String::new() } else { format!(" rank {}", process.rank) };
+        let ports = &process.ports;
+        let optional = |port: Option<u16>| port.map(|it| it.to_string()).unwrap_or_default();
+        table.add_row([
+            format!("{} {}{rank}", process.role, process.index),
+            process.node.to_string(),
+            process.gpus.to_string(),
+            optional(ports.http),
+            optional(ports.bootstrap),
+            ports.system.to_string(),
+            ports.kv_events.to_string(),
+            ports.nixl.to_string(),
+            optional(ports.dp_rpc),
+        ]);
     }
     table.trim_fmt()
 }
@@ -145,21 +172,8 @@ fn also_here(plan: &Plan, node: &NodeName) -> String {
     others.map(|step| step.id.to_string()).collect::<Vec<_>>().join(", ")
 }
 
-fn ports_text(ports: &srt_topology::Ports) -> String {
-    let named = [
-        ("http", ports.http),
-        ("bootstrap", ports.bootstrap),
-        ("system", Some(ports.system)),
-        ("kv", Some(ports.kv_events)),
-        ("nixl", Some(ports.nixl)),
-        ("dp-rpc", ports.dp_rpc),
-    ];
-    let named = named.iter().filter_map(|(name, port)| Some(format!("{name} {}", (*port)?)));
-    named.collect::<Vec<_>>().join(", ")
-}
-
 /// A step: where it runs, what it waits for, what it is given, and the command.
-fn step(step: &Step) -> String {
+fn step(step: &Step, local: bool) -> String {
     let nodes: Vec<_> = step.nodes.iter().map(ToString::to_string).collect();
     let mut out = format!("step {} ({}) on {}\n", step.id, step.stage.name(), nodes.join(", "));
     let mut line = |text: String| {
@@ -185,7 +199,7 @@ fn step(step: &Step) -> String {
             Preamble::Shell(text) => format!("first: {}", text.lines().next().unwrap_or_default()),
         });
     }
-    if !step.srun.is_empty() {
+    if !local && !step.srun.is_empty() {
         line(format!("srun {}", step.srun.join(" ")));
     }
     line(format!("$ {}", srt_launch::shell::join(&step.argv)));

@@ -2,6 +2,9 @@
 
 use std::{collections::BTreeMap, env, path::PathBuf};
 
+use anyhow::Context as _;
+use camino::Utf8PathBuf;
+
 /// Path of the cluster file; nothing else is searched when it is set.
 pub(crate) const CLUSTER_FILE: &str = "SRTSLURM_CONFIG";
 /// Filter of diagnostic output, such as `srt_run=debug`.
@@ -31,5 +34,10 @@ impl Environment {
     /// A variable that is set to something.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The current folder as text.
+    pub(crate) fn utf8_dir(&self) -> anyhow::Result<Utf8PathBuf> {
+        Utf8PathBuf::try_from(self.current_dir.clone()).context("the name of the current folder is not UTF-8")
     }
 }

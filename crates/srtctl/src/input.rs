@@ -37,6 +37,8 @@ pub(crate) struct RecipeArguments {
 pub(crate) struct Input {
     /// The recipe's text.
     pub(crate) recipe: Source,
+    /// The cluster file's text.
+    pub(crate) cluster: Option<Source>,
     /// What they say.
     pub(crate) loaded: Loaded,
 }
@@ -55,7 +57,7 @@ impl RecipeArguments {
             unset: &self.unset,
         };
         let loaded = srt_schema::load(&request);
-        Ok(Input { recipe, loaded })
+        Ok(Input { recipe, cluster, loaded })
     }
 }
 

@@ -6,12 +6,15 @@
 
 mod commands;
 mod environment;
+mod execute;
 mod exit;
 mod input;
 mod local_network;
 mod local_run;
+mod run_files;
 mod signals;
 mod site;
+mod submit;
 mod terminal;
 mod watch;
 

@@ -6,7 +6,7 @@ use crate::{
     environment::Environment,
     exit::{CommandError, Outcome},
     input::RecipeArguments,
-    local_run,
+    local_run, submit,
 };
 
 /// Arguments of `srtctl apply`
@@ -20,21 +20,30 @@ pub(crate) struct ApplyArguments {
     /// Folder of the run directories
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
+    /// Do not check that the model and the container image exist here
+    #[arg(long)]
+    pub(crate) no_preflight: bool,
+    /// Ask Slurm whether it would take the job, and submit nothing
+    #[arg(long, conflicts_with = "local")]
+    pub(crate) dry_run_slurm: bool,
     /// Print what came of it as one JSON line per job
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 pub(crate) fn run(arguments: &ApplyArguments, environment: &Environment) -> anyhow::Result<Outcome> {
-    let input = arguments.recipe.read(environment)?;
+    let mut input = arguments.recipe.read(environment)?;
+    if !arguments.local && !arguments.no_preflight {
+        input.check_paths(environment);
+    }
     input.report()?;
     if arguments.local {
         return local_run::run(arguments, &input, environment);
     }
-    if which::which("sbatch").is_err() {
+    if !submit::is_possible(environment) {
         let text = "there is no `sbatch` on PATH, so nothing can be submitted from here; \
                     run it on this machine with `--local`, or log in to the cluster";
         return Err(CommandError::Cluster(text.to_owned()).into());
     }
-    Err(CommandError::Cluster("submission to Slurm is not built yet; use `--local`".to_owned()).into())
+    submit::run(arguments, &input, environment)
 }

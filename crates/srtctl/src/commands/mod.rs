@@ -7,6 +7,7 @@ pub(crate) mod dry_run;
 mod mock;
 mod resolve;
 mod rollup;
+mod run;
 mod schema;
 
 use crate::{environment::Environment, exit::Outcome};
@@ -30,6 +31,9 @@ pub(crate) enum Command {
     Resolve(resolve::ResolveArguments),
     /// Print the JSON Schema of recipes, or of the cluster file
     Schema(schema::SchemaArguments),
+    /// Execute a submitted job; started by the batch script
+    #[command(hide = true)]
+    Run(run::RunArguments),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArguments),
 }
@@ -44,6 +48,7 @@ pub(crate) fn run(command: Command, environment: &Environment) -> anyhow::Result
         Command::Mock(command) => mock::run(command),
         Command::Resolve(arguments) => resolve::run(&arguments, environment),
         Command::Schema(arguments) => schema::run(&arguments),
+        Command::Run(arguments) => run::run(&arguments, environment),
         Command::Completions(arguments) => completions::run(&arguments),
     }
 }
