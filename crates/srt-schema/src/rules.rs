@@ -1,15 +1,17 @@
 //! Rules between fields. Every broken rule is reported, not only the first; a rule is silent where a value it looks
 //! at could not be read, because that is reported already.
 
-use srt_topology::{AllocationRequest, NodeName, NodePools, Role, Workers, allocate_endpoints};
-use srt_yaml::{Decoder, Node, Path, Section, Span, Value};
+mod benchmark;
+mod observability;
+mod topology;
+
+use srt_yaml::{Decoder, Node, Span, Value};
 
 use crate::{
     flags::meant_flag,
-    layout::layout_problems,
-    read::{GpusPerWorker, is_disaggregated},
-    recipe::{Concurrencies, DpLaunchMode, EngineFlags, FrontendKind, Placement},
-    sections::{BackendSection, BenchmarkSection, ExporterSection, FrontendSection, RecipeFile, RoleFlags},
+    read::is_disaggregated,
+    recipe::{DpLaunchMode, EngineFlags, FrontendKind, Placement},
+    sections::{BackendSection, RecipeFile, RoleFlags},
 };
 
 /// Checks what no field can check alone.
@@ -32,12 +34,13 @@ pub(crate) fn check(file: &RecipeFile, tree: &Node, decoder: &mut Decoder<'_>) {
     rules.when(&["resources"], Rules::layout);
     rules.when(&["resources", "backend"], Rules::allocation);
     rules.when(&["resources", "backend"], Rules::parallelism);
-    rules.when(&["backend"], Rules::flags);
     rules.when(&["resources", "backend"], Rules::workers_without_gpus);
-    rules.when(&["slurm"], Rules::time_limit);
-    rules.when(&["srun_options", "sbatch_directives"], Rules::option_names);
-    rules.when(&["environment", "backend", "frontend", "benchmark"], Rules::variable_names);
-    rules.when(&["extra_mount"], Rules::mounts);
+    // These look at keys and texts as they stand, whatever else is wrong.
+    rules.flags();
+    rules.time_limit();
+    rules.option_names();
+    rules.variable_names();
+    rules.mounts();
 }
 
 struct Rules<'a, 'b> {
@@ -188,143 +191,6 @@ impl Rules<'_, '_> {
         } else {
             let message = format!("there is no profiler `{kind}`; the workers run without one");
             self.warning(&at, "unknown-value", &message, "known are `none`, `nsys`, `nsys-time`, `torch`");
-        }
-    }
-
-    fn observability(&mut self) {
-        let observability = &self.file.observability;
-        let tachometer = &observability.tachometer;
-        if !tachometer.enabled {
-            return;
-        }
-        if !observability.enabled {
-            let message = "`observability.tachometer` runs only with `observability.enabled: true`";
-            self.error(
-                &[TACHOMETER[0], TACHOMETER[1], "enabled"],
-                "missing-key",
-                message,
-                "add `enabled: true` to `observability`",
-            );
-        }
-        if self.file.telemetry.enabled {
-            if tachometer.dcgm_exporter.is_some() {
-                let message =
-                    "with `telemetry.enabled` there is one GPU exporter, and it belongs to `telemetry`";
-                let path = [TACHOMETER[0], TACHOMETER[1], "dcgm_exporter"];
-                self.error(&path, "conflicting-keys", message, "move it to `telemetry.dcgm_exporter`");
-            }
-            if tachometer.storage_subdir == self.file.telemetry.storage_subdir {
-                let message = "`telemetry` and `observability.tachometer` write to the same `storage_subdir`";
-                let path = [TACHOMETER[0], TACHOMETER[1], "storage_subdir"];
-                self.error(&path, "conflicting-keys", message, "give one of them another name");
-            }
-        }
-        self.exporter(&[TACHOMETER[0], TACHOMETER[1], "dcgm_exporter"], tachometer.dcgm_exporter.as_ref());
-        self.exporter(&[TACHOMETER[0], TACHOMETER[1], "node_exporter"], tachometer.node_exporter.as_ref());
-        if tachometer.binary_path.is_empty() {
-            let message = "`observability.tachometer.binary_path` may not be empty";
-            self.error(&[TACHOMETER[0], TACHOMETER[1], "binary_path"], "bad-value", message, "");
-        }
-        let numbers = [
-            ("default_frequency", tachometer.default_frequency > 0.0, "greater than 0"),
-            ("sync_interval_secs", tachometer.sync_interval_secs >= 0, "at least 0"),
-            ("compaction_threads", tachometer.compaction_threads >= 0, "at least 0"),
-        ];
-        for (key, good, range) in numbers {
-            if !good {
-                let message = format!("`observability.tachometer.{key}` must be {range}");
-                self.error(&[TACHOMETER[0], TACHOMETER[1], key], "out-of-range", &message, "");
-            }
-        }
-        self.subfolder(&[TACHOMETER[0], TACHOMETER[1], "storage_subdir"], &tachometer.storage_subdir);
-    }
-
-    fn exporter(&mut self, path: &[&str], exporter: Option<&ExporterSection>) {
-        let Some(exporter) = exporter else { return };
-        let name = path.join(".");
-        if exporter.container_image.trim().is_empty() {
-            let path = [path, &["container_image"]].concat();
-            self.error(&path, "bad-value", &format!("`{name}.container_image` may not be empty"), "");
-        }
-        if !(1..=65535).contains(&exporter.port) {
-            let path = [path, &["port"]].concat();
-            let message = format!("`{name}.port` must be from 1 to 65535, not {}", exporter.port);
-            self.error(&path, "out-of-range", &message, "");
-        }
-    }
-
-    fn subfolder(&mut self, path: &[&str], folder: &str) {
-        let leaves = folder.split('/').any(|part| part == "..");
-        if folder.is_empty() || folder.starts_with(['/', '~']) || leaves {
-            let message = format!("`{}` must be a folder below the logs", path.join("."));
-            self.error(path, "bad-value", &message, "write a relative path without `..`");
-        }
-    }
-
-    fn telemetry(&mut self) {
-        let telemetry = &self.file.telemetry;
-        if !telemetry.enabled {
-            return;
-        }
-        if telemetry.dcgm_exporter.is_none() {
-            let message = "`telemetry` needs `telemetry.dcgm_exporter`";
-            let help = "add `dcgm_exporter:` with `container_image` and `port`";
-            self.error(&["telemetry", "enabled"], "missing-key", message, help);
-        }
-        self.exporter(&["telemetry", "dcgm_exporter"], telemetry.dcgm_exporter.as_ref());
-        let positive = [
-            ("default_frequency", telemetry.default_frequency),
-            ("startup_timeout_seconds", telemetry.startup_timeout_seconds),
-            ("request_timeout_seconds", telemetry.request_timeout_seconds),
-        ];
-        for (key, value) in positive {
-            if value <= 0.0 {
-                let message = format!("`telemetry.{key}` must be greater than 0");
-                self.error(&["telemetry", key], "out-of-range", &message, "");
-            }
-        }
-        if telemetry.default_frequency > 3.0 {
-            let message =
-                "`telemetry.default_frequency` must be at most 3 s: power is not known over longer gaps";
-            self.error(&["telemetry", "default_frequency"], "out-of-range", message, "write 1.0");
-        }
-        if let Some(timeout) = telemetry.collector_join_timeout_seconds {
-            let cycles = 2.0 * (2.0 * telemetry.request_timeout_seconds + 1.0);
-            if timeout <= cycles {
-                let message = format!(
-                    "`telemetry.collector_join_timeout_seconds` must be more than two collector cycles, which take {} s",
-                    srt_yaml::python_float(cycles)
-                );
-                self.error(
-                    &["telemetry", "collector_join_timeout_seconds"],
-                    "out-of-range",
-                    &message,
-                    "remove the line",
-                );
-            }
-        }
-        self.subfolder(&["telemetry", "storage_subdir"], &telemetry.storage_subdir);
-        let benchmark = &self.file.benchmark;
-        if benchmark.kind != "sa-bench" {
-            let message = "`telemetry` measures power only under `benchmark.type: sa-bench`";
-            self.error(&["benchmark", "type"], "unsupported", message, "");
-        }
-        if benchmark.client_placement != Placement::Head {
-            let message = "`telemetry` needs `benchmark.client_placement: head`";
-            self.error(&["benchmark", "client_placement"], "unsupported", message, "remove the line");
-        }
-        if self.file.infra.etcd_nats_dedicated_node {
-            let message = "`telemetry` does not work with `infra.etcd_nats_dedicated_node`";
-            self.error(&["infra", "etcd_nats_dedicated_node"], "unsupported", message, "");
-        }
-        let points = concurrency_points(benchmark).unwrap_or_default();
-        let mut distinct = points.clone();
-        distinct.sort_unstable();
-        distinct.dedup();
-        if points.is_empty() || distinct.len() != points.len() || points.iter().any(|it| *it <= 0) {
-            let message =
-                "`telemetry` needs `benchmark.concurrencies` of at least one, all different, all above 0";
-            self.error(&["benchmark", "concurrencies"], "bad-value", message, "");
         }
     }
 
@@ -490,284 +356,6 @@ impl Rules<'_, '_> {
         }
     }
 
-    /// Fields that the chosen type does not read were silently ignored by earlier versions.
-    fn unused_fields(&mut self) {
-        let benchmark = self.file.benchmark.kind.as_str();
-        if KNOWN_BENCHMARKS.contains(&benchmark) {
-            self.unused_in("benchmark", benchmark, &BenchmarkSection::table());
-        }
-        if let Value::String(frontend) = srt_yaml::FromNode::show(&self.file.frontend.kind) {
-            self.unused_in("frontend", &frontend, &FrontendSection::table());
-        }
-    }
-
-    fn unused_in(&mut self, section: &str, kind: &str, table: &srt_yaml::SectionTable) {
-        for field in &table.fields {
-            let Some(users) = field.rules.used_by.filter(|users| !users.contains(&kind)) else { continue };
-            let Some(entry) =
-                self.tree.at(&[section]).and_then(Node::as_map).and_then(|map| map.entry(field.key))
-            else {
-                continue;
-            };
-            if entry.value.is_null() {
-                continue;
-            }
-            let message = format!("`{section}.{}` has no effect with `{section}.type: {kind}`", field.key);
-            let list: Vec<String> = users.iter().map(|it| format!("`{it}`")).collect();
-            let help = format!("remove the line; it is read by {}", list.join(", "));
-            let span = entry.key_span;
-            self.decoder.warning(span, "unused-by-type", message, Some(help));
-        }
-    }
-
-    fn benchmark_name(&mut self) {
-        let kind = self.file.benchmark.kind.as_str();
-        if KNOWN_BENCHMARKS.contains(&kind) {
-            return;
-        }
-        let at = ["benchmark", "type"];
-        let message = format!("there is no benchmark `{kind}`");
-        if let Some(near) = srt_yaml::nearest(kind, KNOWN_BENCHMARKS) {
-            self.error(&at, "unknown-value", &message, &format!("did you mean `{near}`?"));
-        } else {
-            let known = KNOWN_BENCHMARKS.map(|it| format!("`{it}`")).join(", ");
-            self.warning(&at, CANNOT_RUN, &message, &format!("known are {known}"));
-        }
-    }
-
-    /// What the benchmark would refuse when its turn comes, hours into the job. The earlier tool loaded such recipes,
-    /// and they may be meant for serving only, so these are warnings.
-    fn benchmark(&mut self) {
-        let benchmark = &self.file.benchmark;
-        let kind = benchmark.kind.as_str();
-        let custom_dataset = benchmark.dataset_name.as_deref() == Some("custom");
-        let blank = |text: &Option<String>| text.as_deref().is_none_or(str::is_empty);
-        let needs_lengths = (kind == "sa-bench" && !custom_dataset) || kind == "sglang-bench";
-        let mut missing: Vec<&str> = Vec::new();
-        if needs_lengths {
-            missing.extend(benchmark.isl.is_none().then_some("isl"));
-            missing.extend(benchmark.osl.is_none().then_some("osl"));
-        }
-        if matches!(kind, "sa-bench" | "sglang-bench" | "trace-replay") {
-            missing.extend(benchmark.concurrencies.is_none().then_some("concurrencies"));
-        }
-        missing.extend(
-            (kind == "sa-bench" && custom_dataset && blank(&benchmark.dataset_path))
-                .then_some("dataset_path"),
-        );
-        missing.extend((kind == "custom" && blank(&benchmark.command)).then_some("command"));
-        missing.extend((kind == "trace-replay" && blank(&benchmark.trace_file)).then_some("trace_file"));
-        for key in missing {
-            let message = format!("`benchmark.type: {kind}` needs `benchmark.{key}`");
-            self.warning(&["benchmark", "type"], CANNOT_RUN, &message, &format!("add `{key}:`"));
-        }
-        if matches!(kind, "sa-bench" | "sglang-bench") && benchmark.concurrencies.is_some() {
-            let good = concurrency_points(benchmark)
-                .is_some_and(|points| !points.is_empty() && points.iter().all(|it| *it > 0));
-            if !good {
-                let message = "`benchmark.concurrencies` must be integers above 0";
-                self.warning(
-                    &["benchmark", "concurrencies"],
-                    CANNOT_RUN,
-                    message,
-                    "write [4, 8], or \"4x8\"",
-                );
-            }
-        }
-        if kind == "router" && self.file.frontend.kind != FrontendKind::Sglang {
-            let message = "`benchmark.type: router` needs `frontend.type: sglang`";
-            self.warning(&["benchmark", "type"], CANNOT_RUN, message, "");
-        }
-        let workloads = ["mooncake", "conversation", "synthetic", "toolagent"];
-        if kind == "mooncake-router"
-            && let Some(workload) =
-                benchmark.mooncake_workload.as_deref().filter(|it| !workloads.contains(it))
-        {
-            let message = format!("there is no trace `{workload}`");
-            let known = workloads.map(|it| format!("`{it}`")).join(", ");
-            self.warning(
-                &["benchmark", "mooncake_workload"],
-                CANNOT_RUN,
-                &message,
-                &format!("known are {known}"),
-            );
-        }
-        let thresholds = [
-            ("ttft_threshold_ms", benchmark.ttft_threshold_ms),
-            ("itl_threshold_ms", benchmark.itl_threshold_ms),
-        ];
-        let evaluation = [
-            ("num_examples", benchmark.num_examples),
-            ("max_tokens", benchmark.max_tokens),
-            ("num_threads", benchmark.num_threads),
-            ("repeat", benchmark.repeat),
-            ("num_shots", benchmark.num_shots.map(|shots| shots + 1)),
-        ];
-        let counts: &[(&str, Option<i64>)] = match kind {
-            "mooncake-router" => &thresholds,
-            "gsm8k" => &evaluation,
-            _ => &[],
-        };
-        for (key, count) in counts {
-            if count.is_some_and(|count| count <= 0) {
-                self.warning(&["benchmark", key], CANNOT_RUN, &format!("`benchmark.{key}` is too small"), "");
-            }
-        }
-    }
-
-    fn layout(&mut self) {
-        for problem in layout_problems(&self.file.resources) {
-            let keys = ["resources", problem.key];
-            if problem.can_be_planned {
-                self.warning(&keys, problem.code, &problem.message, problem.help);
-            } else {
-                self.error(&keys, problem.code, &problem.message, problem.help);
-                self.decoder.fail(Path::ROOT.key("resources"));
-            }
-        }
-    }
-
-    /// Whether the workers fit the nodes: asked of the same function that will place them.
-    fn allocation(&mut self) {
-        let resources = &self.file.resources;
-        let gpus = GpusPerWorker::of(resources);
-        let small = |value: i64| u32::try_from(value).unwrap_or(u32::MAX);
-        let workers = |count: Option<i64>, gpus: i64| Workers {
-            count: small(count.unwrap_or(0)),
-            gpus_each: small(gpus),
-        };
-        let prefill = workers(resources.prefill_workers, gpus.prefill);
-        let decode = workers(resources.decode_workers, gpus.decode);
-        let agg = workers(resources.agg_workers, gpus.agg);
-        let total: u64 =
-            [prefill, decode, agg].iter().map(|it| u64::from(it.count) * u64::from(it.gpus_each)).sum();
-        let per_node = resources.gpus_per_node.unsigned_abs();
-        let colocate = match &self.file.backend {
-            BackendSection::Vllm(vllm) => {
-                vllm.allow_prefill_decode_colocation
-                    && prefill.count > 0
-                    && decode.count > 0
-                    && (total <= per_node || vllm.allow_prefill_decode_colocation_across_nodes)
-            }
-            _ => false,
-        };
-        let role_nodes = |nodes: Option<i64>| u64::try_from(nodes.unwrap_or(0)).unwrap_or(0);
-        let node_count = if colocate {
-            total.div_ceil(per_node.max(1))
-        } else if self.disaggregated {
-            role_nodes(resources.prefill_nodes) + role_nodes(resources.decode_nodes)
-        } else {
-            role_nodes(resources.agg_nodes).max(1)
-        };
-        let pools = if resources.het_jobs == Some(true) && self.disaggregated {
-            NodePools::Separate {
-                prefill: preview_nodes(0, role_nodes(resources.prefill_nodes)),
-                decode: preview_nodes(
-                    role_nodes(resources.prefill_nodes),
-                    role_nodes(resources.decode_nodes),
-                ),
-            }
-        } else {
-            NodePools::Shared {
-                nodes: preview_nodes(0, node_count),
-                spread_workers: resources.spread_workers,
-                colocate,
-            }
-        };
-        let request =
-            AllocationRequest { gpus_per_node: small(resources.gpus_per_node), prefill, decode, agg, pools };
-        if let Err(problem) = allocate_endpoints(&request) {
-            let span = self.allocation_span(&problem);
-            let help = "give the role more nodes, fewer workers, or fewer GPUs for each worker".to_owned();
-            self.decoder.error(span, "impossible-topology", problem.to_string(), Some(help));
-        }
-    }
-
-    /// More workers than GPUs leave none for each.
-    fn workers_without_gpus(&mut self) {
-        if matches!(self.file.backend, BackendSection::Mocker(_)) {
-            return;
-        }
-        let resources = &self.file.resources;
-        let gpus = GpusPerWorker::of(resources);
-        let roles = [
-            ("prefill_workers", resources.prefill_workers, gpus.prefill),
-            ("decode_workers", resources.decode_workers, gpus.decode),
-            ("agg_workers", resources.agg_workers, gpus.agg),
-        ];
-        for (key, workers, gpus) in roles {
-            if workers.unwrap_or(0) > 0 && gpus == 0 {
-                let message = format!("`resources.{key}` leaves no GPU for each worker");
-                let help = "give the role more nodes or fewer workers";
-                self.warning(&["resources", key], "no-gpus", &message, help);
-            }
-        }
-    }
-
-    fn allocation_span(&self, problem: &srt_topology::AllocationError) -> Span {
-        let role = match problem {
-            srt_topology::AllocationError::NotEnoughNodes { worker, .. } => worker.role,
-            srt_topology::AllocationError::Overlap { second, .. } => second.role,
-            srt_topology::AllocationError::AggInSeparatePools { .. } => Role::Agg,
-            srt_topology::AllocationError::NoGpusOnNodes
-            | srt_topology::AllocationError::TooManyGpusOnNodes { .. } => {
-                return self.tree.span_at(&["resources", "gpus_per_node"]);
-            }
-            srt_topology::AllocationError::TooManyWorkers { .. } => return self.tree.span_at(&["resources"]),
-        };
-        let nodes = format!("{role}_nodes");
-        let workers = format!("{role}_workers");
-        let given = |key: &str| self.tree.at(&["resources", key]).is_some();
-        let key = [&nodes, &workers].into_iter().find(|key| given(key)).unwrap_or(&nodes);
-        self.tree.span_at(&["resources", key])
-    }
-
-    /// Parallel sizes of the engine against the GPUs of a worker.
-    fn parallelism(&mut self) {
-        let resources = &self.file.resources;
-        let gpus = GpusPerWorker::of(resources);
-        let (section, config) = match &self.file.backend {
-            BackendSection::Sglang(it) => ("sglang_config", &it.config),
-            BackendSection::Trtllm(it) => ("trtllm_config", &it.config),
-            BackendSection::Vllm(it) => ("vllm_config", &it.config),
-            BackendSection::Mocker(_) => return,
-        };
-        let roles = [
-            ("prefill", resources.prefill_workers, gpus.prefill),
-            ("decode", resources.decode_workers, gpus.decode),
-            ("aggregated", resources.agg_workers, gpus.agg),
-        ];
-        for (role, flags) in role_flags(config.as_ref()) {
-            let Some((_, workers, gpus)) = roles.iter().find(|(name, ..)| *name == role) else { continue };
-            // Workers without a GPU are told of already.
-            if workers.unwrap_or(0) == 0 || *gpus == 0 {
-                continue;
-            }
-            let per_node = resources.gpus_per_node.max(1);
-            // Workers of whole nodes get all GPUs of them.
-            let granted = if *gpus >= per_node { (gpus + per_node - 1) / per_node * per_node } else { *gpus };
-            let sizes = ParallelSizes::of(&self.file.backend, flags);
-            let Some((key, needed)) = sizes.gpus() else { continue };
-            if needed == granted {
-                continue;
-            }
-            let message = format!(
-                "the {role} workers have {granted} GPUs each, but their flags need {needed}: {sizes}"
-            );
-            let short = if role == "aggregated" { "agg" } else { role };
-            let help = &format!(
-                "make the sizes multiply to {granted}, or set `resources.gpus_per_{short}` to {needed}"
-            );
-            let path = ["backend", section, role, key];
-            // Only vLLM's data-parallel processes are laid out by these sizes; elsewhere the engine has the last word.
-            if sizes.decides_layout {
-                self.error(&path, "parallel-size-mismatch", &message, help);
-            } else {
-                self.warning(&path, "parallel-size-mismatch", &message, help);
-            }
-        }
-    }
-
     /// Flags are the engine's, and any may be given; one that is a letter away from a known one is a slip.
     fn flags(&mut self) {
         let Some(backend) = self.tree.at(&["backend"]).and_then(Node::as_map) else { return };
@@ -838,26 +426,7 @@ impl Rules<'_, '_> {
     }
 }
 
-/// The code of warnings about a benchmark that will fail when its turn comes.
-const CANNOT_RUN: &str = "benchmark-cannot-run";
-
-const TACHOMETER: [&str; 2] = ["observability", "tachometer"];
 const HET_JOBS: [&str; 2] = ["resources", "het_jobs"];
-
-const KNOWN_BENCHMARKS: [&str; 12] = [
-    "manual",
-    "custom",
-    "gpqa",
-    "gsm8k",
-    "lm-eval",
-    "longbenchv2",
-    "mmlu",
-    "mooncake-router",
-    "router",
-    "sa-bench",
-    "sglang-bench",
-    "trace-replay",
-];
 
 /// The flags of each role that has any.
 fn role_flags(config: Option<&RoleFlags>) -> impl Iterator<Item = (&'static str, &EngineFlags)> {
@@ -898,67 +467,4 @@ fn is_variable_name(text: &str) -> bool {
 /// A flag under its name with dashes, or with underscores.
 fn flag<'a>(flags: &'a EngineFlags, name: &str) -> Option<&'a Value> {
     flags.get(name).or_else(|| flags.get(name.replace('-', "_").as_str()))
-}
-
-/// The concurrencies as numbers; `None` where the text holds something else.
-fn concurrency_points(benchmark: &BenchmarkSection) -> Option<Vec<i64>> {
-    match benchmark.concurrencies.as_ref()? {
-        Concurrencies::List(points) => Some(points.clone()),
-        Concurrencies::Text(text) => text.split('x').map(|part| part.trim().parse().ok()).collect(),
-    }
-}
-
-fn preview_nodes(first: u64, count: u64) -> Vec<NodeName> {
-    (first..first + count)
-        .map(|index| format!("node{:04}", index + 1).parse().expect("letters and digits name a node"))
-        .collect()
-}
-
-/// Parallel sizes as the engine's flags give them.
-struct ParallelSizes<'a> {
-    /// Flag and size, of the sizes that multiply.
-    factors: Vec<(&'a str, i64)>,
-    decides_layout: bool,
-}
-
-impl<'a> ParallelSizes<'a> {
-    fn of(backend: &BackendSection, flags: &'a EngineFlags) -> Self {
-        let names: &[&[&str]] = match backend {
-            BackendSection::Sglang(_) => {
-                &[&["tensor-parallel-size", "tp-size", "tp"], &["pipeline-parallel-size", "pp-size", "pp"]]
-            }
-            BackendSection::Vllm(_) => {
-                &[&["tensor-parallel-size"], &["pipeline-parallel-size"], &["data-parallel-size"]]
-            }
-            _ => &[&["tensor-parallel-size"], &["pipeline-parallel-size"], &["context-parallel-size"]],
-        };
-        let mut factors = Vec::new();
-        for spellings in names {
-            let found = flags.iter().find(|(key, _)| spellings.contains(&key.replace('_', "-").as_str()));
-            if let Some((key, Value::Int(size))) = found {
-                factors.push((key.as_str(), *size));
-            }
-        }
-        let vllm = matches!(backend, BackendSection::Vllm(_));
-        let decides_layout = vllm && factors.iter().any(|(key, size)| key.starts_with("data") && *size != 0);
-        Self { factors, decides_layout }
-    }
-
-    /// The first flag and the GPUs that all of them need; `None` where they say nothing.
-    fn gpus(&self) -> Option<(&'a str, i64)> {
-        let (key, _) = self.factors.first()?;
-        let zero = self.factors.iter().any(|(_, size)| *size <= 0);
-        let product = self.factors.iter().try_fold(1_i64, |product, (_, size)| product.checked_mul(*size))?;
-        (!zero).then_some((key, product))
-    }
-}
-
-impl std::fmt::Display for ParallelSizes<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (index, (key, size)) in self.factors.iter().enumerate() {
-            let separator = if index == 0 { "" } else { " × " };
-            write!(f, "{separator}{key} {size}")?;
-        }
-        Ok(())
-    }
 }
