@@ -70,6 +70,7 @@ fn is_newer_form(line: &[u8]) -> bool {
     text.starts_with("[2026-") && (text.contains(" Prefill batch") || text.contains(" Decode batch"))
 }
 
+/// Correction 5.
 #[test]
 fn sglang_disaggregated() {
     check_without_newer_forms(
@@ -83,11 +84,13 @@ fn sglang_disaggregated() {
     );
 }
 
+/// No difference.
 #[test]
 fn sglang_aggregated() {
     check_without_newer_forms("02_sglang_agg", &expect![[""]]);
 }
 
+/// Corrections 5 and 7.
 #[test]
 fn trtllm_disaggregated() {
     check(
@@ -100,6 +103,7 @@ fn trtllm_disaggregated() {
     );
 }
 
+/// Correction 7.
 #[test]
 fn trtllm_aggregated() {
     check(
@@ -111,6 +115,7 @@ fn trtllm_aggregated() {
     );
 }
 
+/// Correction 4 (a frontend on a node named `stagg01`) and 10.
 #[test]
 fn missing_files_and_odd_names() {
     check_without_newer_forms(
@@ -122,6 +127,7 @@ fn missing_files_and_odd_names() {
     );
 }
 
+/// Correction 5, and 8: infinities and `NaN`.
 #[test]
 fn truncated_results() {
     check_without_newer_forms(
@@ -138,6 +144,7 @@ fn truncated_results() {
     );
 }
 
+/// Correction 4.
 #[test]
 fn empty_logs() {
     check(
@@ -149,6 +156,7 @@ fn empty_logs() {
     );
 }
 
+/// Correction 6.
 #[test]
 fn mooncake_router() {
     check_without_newer_forms(
@@ -160,6 +168,7 @@ fn mooncake_router() {
     );
 }
 
+/// Correction 4.
 #[test]
 fn output_and_errors_of_one_worker() {
     check_without_newer_forms(
@@ -172,6 +181,7 @@ fn output_and_errors_of_one_worker() {
     );
 }
 
+/// Corrections 1, 2, and 3: two more logs are read, and more of the others.
 #[test]
 fn hostile_sglang_text() {
     check_without_newer_forms(
@@ -185,6 +195,7 @@ fn hostile_sglang_text() {
     );
 }
 
+/// Corrections 1, 2, 3, and 7.
 #[test]
 fn hostile_trtllm_text() {
     check(
@@ -200,6 +211,7 @@ fn hostile_trtllm_text() {
     );
 }
 
+/// Correction 1, as a whole.
 #[test]
 fn bracket_timestamps() {
     check(
@@ -230,6 +242,7 @@ fn bracket_timestamps() {
     );
 }
 
+/// Correction 8.
 #[test]
 fn unknown_benchmark() {
     check(
@@ -240,6 +253,7 @@ fn unknown_benchmark() {
     );
 }
 
+/// Correction 10.
 #[test]
 fn recipes_of_every_shape() {
     check(
@@ -277,6 +291,7 @@ fn recipes_of_every_shape() {
     check("15_config_types", &expect![[""]]);
 }
 
+/// Correction 5.
 #[test]
 fn many_workers() {
     check_without_newer_forms(
@@ -415,6 +430,7 @@ fn every_sglang_line_reads_as_in_python() {
     check_lines("16_sglang_wide", "sglang", &expect![[""]]);
 }
 
+/// Correction 12.
 #[test]
 fn every_trtllm_line_reads_as_in_python() {
     check_lines(
@@ -429,6 +445,7 @@ fn every_trtllm_line_reads_as_in_python() {
     check_lines("04_trtllm_agg", "trtllm", &expect![""]);
 }
 
+/// Corrections 1, 2, and 11; from the first line that Python skips on, lines are compared with others.
 #[test]
 fn hostile_lines_read_as_in_python_or_better() {
     check_lines(
