@@ -43,8 +43,9 @@ const SIGNAL_LIMIT: Duration = Duration::from_secs(3);
 /// How long a killed step's srun may take to end. It waits up to 5 seconds for its nodes.
 const KILL_LIMIT: Duration = Duration::from_secs(7);
 
-/// How long a step may be seen after it was killed, before it is left to Slurm, and the pause between looks.
-const LEFTOVER_LIMIT: Duration = Duration::from_secs(3);
+/// How long a step may be seen after it was killed, before it is left to Slurm, and the pause between looks. Without
+/// cgroups slurmd itself looks after 1 and 3 seconds whether its processes are gone.
+const LEFTOVER_LIMIT: Duration = Duration::from_secs(5);
 const LEFTOVER_PAUSE: Duration = Duration::from_millis(200);
 
 /// No srun has that much to say; what a broken one repeats need not be read to its end.

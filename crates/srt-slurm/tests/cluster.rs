@@ -463,7 +463,7 @@ async fn a_step_that_does_not_listen_is_killed_with_all_it_started() {
     within(running.kill()).await;
     assert_eq!(within(running.wait()).await, StepExit::Signal(9), "{}", job.text(&step));
     within(running.gone()).await;
-    assert!(!job.steps().contains("stubborn"), "{}", job.steps());
+    eventually("the step is gone", || !job.steps().contains("stubborn")).await;
     let left = || lab.cluster.job_processes().iter().any(|line| line.contains(&mark));
     eventually("its processes are gone", || !left()).await;
 }
@@ -631,7 +631,7 @@ async fn a_step_whose_srun_was_killed_is_cancelled() {
     }
     assert_eq!(within(running.wait()).await, StepExit::Signal(9));
     within(running.gone()).await;
-    assert!(!job.steps().contains("stranded"), "{}", job.steps());
+    eventually("the step is gone", || !job.steps().contains("stranded")).await;
 }
 
 /// Processes whose program is srun and whose command line has this argument.

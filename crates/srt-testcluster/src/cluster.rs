@@ -6,6 +6,7 @@ use std::{
     io::Read as _,
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink},
     process::{Child, Command, Output, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -91,7 +92,7 @@ pub fn up(dir: &Utf8Path, settings: &Settings) -> anyhow::Result<Cluster> {
     let cluster = Cluster { dir: dir.clone(), mode, nodes: settings.nodes };
     let wanted = format!("{mode} {} {} {}\n", settings.nodes, settings.gpus, settings.container_options);
     if fs::read_to_string(cluster.path(NOTE)).is_ok_and(|found| found == wanted)
-        && cluster.status()?.state == State::Up
+        && cluster.status().state == State::Up
     {
         return Ok(cluster);
     }
@@ -258,27 +259,25 @@ impl Cluster {
     }
 
     /// Whether it runs, and its nodes.
-    ///
-    /// # Errors
-    /// When the nodes' states cannot be asked for.
-    pub fn status(&self) -> anyhow::Result<Status> {
+    pub fn status(&self) -> Status {
         let daemons = process::find(|it| self.is_daemon(it));
         if daemons.is_empty() {
-            return Ok(Status { state: State::Down, nodes: Vec::new() });
+            return Status { state: State::Down, nodes: Vec::new() };
         }
         let munged = daemons.iter().any(|it| it.argv.first().is_some_and(|it| it.ends_with("munged")));
         let controller = daemons.iter().any(|it| it.runs("slurmctld", &["-D"]));
         if !munged || !controller {
             // Nobody would answer, and the question takes long to fail.
-            return Ok(Status { state: State::Broken, nodes: Vec::new() });
+            return Status { state: State::Broken, nodes: Vec::new() };
         }
-        let nodes = self.node_states()?;
+        // A controller that has just started may not answer yet.
+        let nodes = self.node_states().unwrap_or_default();
         let slurmds = (1..=self.nodes).all(|node| {
             let name = format!("node{node}");
             daemons.iter().any(|it| it.runs("slurmd", &["-D", "-N", &name]))
         });
         let up = slurmds && self.is_ready(&nodes);
-        Ok(Status { state: if up { State::Up } else { State::Broken }, nodes })
+        Status { state: if up { State::Up } else { State::Broken }, nodes }
     }
 
     fn node_states(&self) -> anyhow::Result<Vec<(String, String)>> {
@@ -330,14 +329,16 @@ impl Cluster {
         command.spawn().with_context(|| format!("starting {name}"))
     }
 
-    /// What the daemons said when one of them ended: the lines that hold the reason.
+    /// What the daemons said when one of them ended: the last words of those that gave up.
     fn complaints(&self) -> String {
         let mut text = String::new();
         let Ok(entries) = self.path("log").read_dir_utf8() else { return text };
         for path in entries.filter_map(|entry| Some(entry.ok()?.path().to_owned())) {
             let content = fs::read(&path).unwrap_or_default();
             let content = String::from_utf8_lossy(&content);
-            for line in content.lines().filter(|it| it.contains("fatal") || it.contains("rror: ")).take(5) {
+            let last_words =
+                content.lines().filter(|it| it.contains("fatal: ") || it.contains("Address already"));
+            for line in last_words {
                 let _infallible = write!(text, "\n  {}: {line}", path.file_name().unwrap_or_default());
             }
         }
@@ -391,15 +392,17 @@ fn start(cluster: &Cluster, settings: &Settings, first_port: u16) -> anyhow::Res
     ];
     let deadline = Instant::now() + START_LIMIT;
     let mut children = vec![("munged".to_owned(), cluster.spawn("munged", &munged)?)];
-    wait_until(cluster, &mut children, deadline, || Ok(cluster.path("run/munge.sock").exists()))?;
+    wait_until(cluster, &mut children, deadline, || cluster.path("run/munge.sock").exists())?;
     children.push(("slurmctld".to_owned(), cluster.spawn("slurmctld", &["slurmctld", "-D"])?));
     for node in 1..=settings.nodes {
         let name = format!("node{node}");
         children.push((name.clone(), cluster.spawn_slurmd(&name)?));
     }
     // `sinfo` without a controller takes seconds to say so.
-    wait_until(cluster, &mut children, deadline, || Ok(cluster.path("run/slurmctld.pid").exists()))?;
-    wait_until(cluster, &mut children, deadline, || Ok(cluster.is_ready(&cluster.node_states()?)))
+    wait_until(cluster, &mut children, deadline, || cluster.path("run/slurmctld.pid").exists())?;
+    wait_until(cluster, &mut children, deadline, || {
+        cluster.node_states().is_ok_and(|it| cluster.is_ready(&it))
+    })
 }
 
 /// Waits for `done`, or for the end of a daemon, which none of them should come to.
@@ -407,10 +410,10 @@ fn wait_until(
     cluster: &Cluster,
     children: &mut [(String, Child)],
     deadline: Instant,
-    done: impl Fn() -> anyhow::Result<bool>,
+    done: impl Fn() -> bool,
 ) -> anyhow::Result<()> {
     loop {
-        if done()? {
+        if done() {
             return Ok(());
         }
         for (name, child) in &mut *children {
@@ -538,8 +541,11 @@ impl FreePorts {
     const LAST: u16 = 31_000;
 
     fn new(nodes: u8) -> Self {
-        // Two that start at the same time should not look at the same range first.
-        let seed = std::process::id().wrapping_mul(2_654_435_761) >> 16;
+        // Two that start at the same time should not look at the same range first, be they of one process or of two.
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let unique =
+            std::process::id().wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed).wrapping_mul(7919));
+        let seed = unique.wrapping_mul(2_654_435_761) >> 16;
         let span = u32::from(Self::LAST - Self::FIRST);
         let offset = u16::try_from(seed % span).expect("a remainder of a number of 16 bits");
         Self { width: u16::from(nodes) + 1, next: Self::FIRST + offset, tried: 0 }
