@@ -239,7 +239,8 @@ impl Timeline {
     /// The highest mean over ten seconds; over a shorter time, a tenth of all.
     fn peak_tps(&self) -> f64 {
         if self.since_first.len() < 10 {
-            return self.since_first.iter().sum::<f64>() / 10.0;
+            // A sum over nothing is the negative zero.
+            return self.since_first.iter().sum::<f64>().abs() / 10.0;
         }
         self.since_first.windows(10).map(|window| window.iter().sum::<f64>() / 10.0).fold(0.0, f64::max)
     }
@@ -368,4 +369,154 @@ fn whole(value: f64) -> usize {
 
 fn whole_u32(value: f64) -> u32 {
     count(whole(value))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+    use crate::{
+        prompts::PromptText,
+        record::{Failure, Gaps},
+    };
+
+    /// A request sent at `sent_ms` whose first token came after `ttft_ms` and whose others came every `gap_ms`.
+    pub(crate) fn record(index: u32, sent_ms: u64, ttft_ms: u64, gap_ms: u64, tokens: u32) -> Record {
+        let mut gaps = Gaps::default();
+        for _ in 1..tokens {
+            gaps.push(gap_ms * 1000);
+        }
+        let latency_ns = (ttft_ms + gap_ms * u64::from(tokens - 1)) * 1_000_000;
+        Record {
+            index,
+            intended_ns: sent_ms * 1_000_000,
+            sent_ns: sent_ms * 1_000_000,
+            finished_ns: sent_ms * 1_000_000 + latency_ns,
+            connect_ns: None,
+            ttft_ns: Some(ttft_ms * 1_000_000),
+            latency_ns,
+            gaps,
+            chunks: tokens,
+            empty_chunks: 0,
+            prompt_tokens: Some(7),
+            completion_tokens: Some(tokens),
+            is_done_seen: true,
+            retries: 0,
+            failure: None,
+        }
+    }
+
+    pub(crate) fn analyse_all(records: &[Record], slos: Slos, is_scheduled: bool) -> Analysis {
+        let prompt = Prompt { text: PromptText::from_text(""), input_tokens: 7, output_tokens: 11 };
+        let prompts = vec![prompt; records.len()];
+        let last = records.iter().map(|record| record.finished_ns).max().unwrap_or_default();
+        analyse(records, &prompts, slos, is_scheduled, as_f64(last) / NS_PER_S)
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "an expectation is written at the call")]
+    #[track_caller]
+    fn check(records: &[Record], is_scheduled: bool, expected: Expect) {
+        let slos = Slos { ttft_ms: Some(150.0), ..Slos::default() };
+        let it = analyse_all(records, slos, is_scheduled);
+        let steady = it.steady.map_or_else(
+            || "never".to_owned(),
+            |it| format!("{:.1}..{:.1} s, {:.1} tokens/s", it.start_s, it.end_s, it.output_tps),
+        );
+        expected.assert_eq(&format!(
+            "{:.1} s, {} completed, {} failed, {} good, {} in, {} out, peak {:.1}\n\
+             ttft {:.1} tpot {:.1} itl {:.1} per token {:.1} e2el {:.1}\nsteady {steady}\n\
+             tokens {:?} in flight {:?}\nerrors {:?}",
+            it.duration_s,
+            it.completed,
+            it.failed,
+            it.good_requests,
+            it.input_tokens,
+            it.output_tokens,
+            it.peak_output_tps,
+            it.ttft_ms.mean,
+            it.tpot_ms.mean,
+            it.itl_ms.mean,
+            it.itl_token_ms.mean,
+            it.e2el_ms.mean,
+            it.series.output_tokens,
+            it.series.in_flight,
+            it.errors.iter().map(|error| (error.kind.name(), error.count)).collect::<Vec<_>>(),
+        ));
+    }
+
+    #[test]
+    fn two_streams_side_by_side() {
+        check(
+            &[record(0, 0, 100, 100, 11), record(1, 100, 200, 100, 11)],
+            false,
+            expect![[r#"
+            1.3 s, 2 completed, 0 failed, 1 good, 14 in, 22 out, peak 2.2
+            ttft 150.0 tpot 100.0 itl 100.0 per token 100.0 e2el 1150.0
+            steady 0.1..1.1 s, 18.0 tokens/s
+            tokens [16.0, 6.0] in flight [2, 0]
+            errors []"#]],
+        );
+    }
+
+    #[test]
+    fn a_failed_request_has_no_part_in_latencies_and_tokens() {
+        let mut failed = record(1, 0, 900, 900, 11);
+        failed.failure = Some(Failure::new(FailureKind::ErrorEvent, "boom"));
+        check(
+            &[record(0, 0, 100, 100, 11), failed],
+            false,
+            expect![[r#"
+            9.9 s, 1 completed, 1 failed, 1 good, 7 in, 11 out, peak 1.1
+            ttft 100.0 tpot 100.0 itl 100.0 per token 100.0 e2el 1100.0
+            steady 0.0..1.1 s, 9.1 tokens/s
+            tokens [9.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0] in flight [2, 1, 1, 1, 1, 1, 1, 1, 1, 0]
+            errors [("error_event", 1)]"#]],
+        );
+    }
+
+    #[test]
+    fn several_tokens_in_a_chunk() {
+        let mut coarse = record(0, 0, 100, 100, 11);
+        coarse.completion_tokens = Some(22);
+        check(
+            &[coarse],
+            false,
+            expect![[r#"
+            1.1 s, 1 completed, 0 failed, 1 good, 7 in, 22 out, peak 2.2
+            ttft 100.0 tpot 47.6 itl 100.0 per token 50.0 e2el 1100.0
+            steady 0.0..1.1 s, 18.2 tokens/s
+            tokens [18.0, 4.0] in flight [1, 0]
+            errors []"#]],
+        );
+    }
+
+    #[test]
+    fn a_schedule_is_steady_while_requests_are_sent() {
+        let records: Vec<Record> = (0..5).map(|n| record(n, u64::from(n) * 1000, 100, 10, 11)).collect();
+        check(
+            &records,
+            true,
+            expect![[r#"
+            4.2 s, 5 completed, 0 failed, 5 good, 35 in, 55 out, peak 5.5
+            ttft 100.0 tpot 10.0 itl 10.0 per token 10.0 e2el 200.0
+            steady 0.2..4.0 s, 8.9 tokens/s
+            tokens [11.0, 11.0, 11.0, 11.0, 11.0] in flight [0, 0, 0, 0, 0]
+            errors []"#]],
+        );
+    }
+
+    #[test]
+    fn nothing_is_no_division_by_zero() {
+        check(
+            &[],
+            false,
+            expect![[r#"
+            0.0 s, 0 completed, 0 failed, 0 good, 0 in, 0 out, peak 0.0
+            ttft 0.0 tpot 0.0 itl 0.0 per token 0.0 e2el 0.0
+            steady never
+            tokens [0.0] in flight [0]
+            errors []"#]],
+        );
+    }
 }
