@@ -110,3 +110,15 @@ fn a_new_field_is_counted_and_costs_nothing() {
         "##]],
     );
 }
+
+#[test]
+fn a_percentage_that_no_engine_writes_is_still_a_number() {
+    check_text(
+        "vllm",
+        "Avg prompt throughput: 1.0 tokens/s, GPU KV cache usage: 95.e9%, CPU KV cache usage: 1.2.3%\n",
+        &expect![[r#"
+            interval [] token_usage=950000000.0 input_throughput=1.0
+            {"bytes":92,"lines":1,"candidates":1,"parsed":1,"malformed_values":1,"cut_lines":0,"unknown_fields":{},"unparsed_examples":[]}
+        "#]],
+    );
+}
