@@ -53,10 +53,12 @@ pub(crate) fn main() -> anyhow::Result<()> {
     let metadata = cmd!(shell, "cargo metadata --format-version 1 --no-deps").quiet().read()?;
     let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata printed no JSON")?;
 
-    let mut findings = check_dependencies(&dependencies(&metadata));
+    let all = dependencies(&metadata);
+    let mut findings = check_dependencies(&all);
     findings.extend(check_manifests(&metadata)?);
     findings.extend(check_sources(&shell)?);
     findings.extend(check_architecture_document()?);
+    findings.extend(check_workspace_dependencies(&fs::read_to_string(root().join("Cargo.toml"))?, &all));
     if findings.is_empty() {
         return Ok(());
     }
@@ -140,6 +142,14 @@ fn check_manifest(crate_name: &str, text: &str) -> Vec<String> {
         findings.push(format!("`{crate_name}` has no description"));
     }
     findings
+}
+
+/// A version that nobody uses is a decision that nobody remembers.
+fn check_workspace_dependencies(manifest: &str, used: &[Dependency]) -> Vec<String> {
+    let lines = manifest.lines().skip_while(|line| *line != "[workspace.dependencies]").skip(1);
+    let names = lines.take_while(|line| !line.starts_with('[')).filter_map(|line| line.split_once(" = "));
+    let unused = names.filter(|(name, _)| !name.starts_with('#') && !used.iter().any(|it| it.name == *name));
+    unused.map(|(name, _)| format!("no member uses `{name}` of `[workspace.dependencies]`")).collect()
 }
 
 fn check_sources(shell: &Shell) -> anyhow::Result<Vec<String>> {
@@ -228,6 +238,15 @@ mod tests {
             &check_manifest("a", manifest),
             &expect![[r#"
             `a` names a version of its own: serde = "1""#]],
+        );
+    }
+
+    #[test]
+    fn a_version_has_a_user() {
+        let manifest = "[workspace.dependencies]\nserde = \"1\"\n# why = this\ntokio = \"1\"\n\n[profile.dev]\nx = 1\n";
+        check(
+            &check_workspace_dependencies(manifest, &[dependency("srt-run", "tokio")]),
+            &expect!["no member uses `serde` of `[workspace.dependencies]`"],
         );
     }
 
