@@ -102,7 +102,8 @@ fn grid(plan: &Plan, gpus_per_node: u32) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     let indices = (0..gpus_per_node).map(|gpu| gpu.to_string());
-    table.set_header(["node".to_owned(), "address".to_owned()].into_iter().chain(indices).collect::<Vec<_>>());
+    table
+        .set_header(["node".to_owned(), "address".to_owned()].into_iter().chain(indices).collect::<Vec<_>>());
     for node in nodes(plan) {
         let mut row = vec![node.to_string(), plan.context.address(&node).to_string()];
         row.extend((0..gpus_per_node).map(|gpu| owner(plan, &node, gpu)));
@@ -132,7 +133,17 @@ fn owner(plan: &Plan, node: &NodeName, gpu: u32) -> String {
 fn processes(plan: &Plan) -> String {
     let mut table = Table::new();
     table.load_style(crate::style());
-    table.set_header(["worker", "node", "GPUs", "http", "bootstrap", "system", "kv events", "nixl", "dp rpc"]);
+    table.set_header([
+        "worker",
+        "node",
+        "GPUs",
+        "http",
+        "bootstrap",
+        "system",
+        "kv events",
+        "nixl",
+        "dp rpc",
+    ]);
     for process in &plan.processes {
         let rank = if process.rank == 0 { String::new() } else { format!(" rank {}", process.rank) };
         let ports = &process.ports;

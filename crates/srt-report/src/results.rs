@@ -1,5 +1,7 @@
 //! The results of a run: one row per measured point, and the verdict.
 
+use std::iter;
+
 use comfy_table::{CellAlignment, Table};
 use srtlog::{BenchmarkResult, Number, Rollup, Verdict};
 
@@ -69,8 +71,8 @@ pub fn verdict(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Valid => "verdict: valid".to_owned(),
         Verdict::Invalid { reasons } => {
-            let lines: String = reasons.iter().map(|it| format!("\n  - {} ({})", it.text, it.code)).collect();
-            format!("verdict: invalid{lines}")
+            let reasons = reasons.iter().map(|it| format!("  - {} ({})", it.text, it.code));
+            iter::once("verdict: invalid".to_owned()).chain(reasons).collect::<Vec<_>>().join("\n")
         }
         Verdict::Failed { stage, text } => format!("verdict: failed in {stage}\n  - {text}"),
     }

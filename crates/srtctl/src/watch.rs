@@ -144,14 +144,12 @@ fn waiting_text(prefill: RegistrationCount, decode: RegistrationCount, detail: &
 }
 
 fn failure_text(failure: &Failure) -> String {
-    let mut text = format!("failed: {}", failure.text);
+    let mut lines = vec![format!("failed: {}", failure.text)];
     if let Some(log) = &failure.log {
-        text.push_str(&format!("\n           last lines of {log}:"));
-        for line in &failure.log_tail {
-            text.push_str(&format!("\n           | {line}"));
-        }
+        lines.push(format!("           last lines of {log}:"));
+        lines.extend(failure.log_tail.iter().map(|line| format!("           | {line}")));
     }
-    text
+    lines.join("\n")
 }
 
 fn concurrency_text(concurrency: Option<u32>) -> String {

@@ -24,7 +24,7 @@ pub(crate) enum BenchCommand {
 /// Arguments of `srtctl bench sa-bench`
 #[derive(Debug, clap::Args)]
 pub(crate) struct SaBenchArguments {
-    /// Base URL of an OpenAI-compatible server, such as http://127.0.0.1:8000
+    /// Base URL of an OpenAI-compatible server, such as `http://127.0.0.1:8000`
     #[arg(long, value_name = "URL")]
     url: String,
     /// Name under which the server knows the model

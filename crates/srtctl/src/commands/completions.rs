@@ -14,7 +14,7 @@ pub(crate) struct CompletionsArguments {
     shell: Shell,
 }
 
-pub(crate) fn run(arguments: &CompletionsArguments) -> anyhow::Result<Outcome> {
+pub(crate) fn run(arguments: &CompletionsArguments) -> Outcome {
     clap_complete::generate(arguments.shell, &mut Arguments::command(), "srtctl", &mut io::stdout());
-    Ok(Outcome::Success)
+    Outcome::Success
 }

@@ -79,7 +79,7 @@ pub(crate) struct EngineArguments {
     /// Keep the KV cache of finished prompts and reuse equal beginnings
     #[arg(long)]
     prefix_cache: bool,
-    /// Length at which the model stops by itself, unless a request says ignore_eos
+    /// Length at which the model stops by itself, unless a request says `ignore_eos`
     #[arg(long, default_value_t = EngineConfig::default().eos_after_tokens)]
     eos_after_tokens: u32,
     /// Simulated seconds per second
@@ -111,7 +111,7 @@ pub(crate) struct RouterArguments {
     /// Aggregated workers
     #[arg(long, value_name = "URL", num_args = 1..)]
     worker_urls: Vec<WorkerUrl>,
-    /// How a worker is chosen: round_robin or least_load
+    /// How a worker is chosen: `round_robin` or `least_load`
     #[arg(long, default_value = "round_robin", value_parser = Policy::from_str)]
     policy: Policy,
     /// Seconds between two health checks of a worker
@@ -174,8 +174,8 @@ async fn run_until(command: MockCommand, shutdown: CancellationToken) -> anyhow:
 }
 
 impl EngineArguments {
-    fn config(self: Box<Self>) -> EngineConfig {
-        let it = *self;
+    fn config(self) -> EngineConfig {
+        let it = self;
         EngineConfig {
             host: it.host,
             port: it.port,

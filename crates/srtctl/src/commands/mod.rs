@@ -43,12 +43,12 @@ pub(crate) fn run(command: Command, environment: &Environment) -> anyhow::Result
     match command {
         Command::Apply(arguments) => apply::run(&arguments, environment),
         Command::DryRun(arguments) => dry_run::run(&arguments, environment),
-        Command::Rollup(arguments) => rollup::run(&arguments),
+        Command::Rollup(arguments) => Ok(rollup::run(&arguments)),
         Command::Bench(command) => bench::run(command),
         Command::Mock(command) => mock::run(command),
         Command::Resolve(arguments) => resolve::run(&arguments, environment),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Run(arguments) => run::run(&arguments, environment),
-        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Completions(arguments) => Ok(completions::run(&arguments)),
     }
 }

@@ -25,7 +25,7 @@ pub(crate) struct RollupArguments {
     json: bool,
 }
 
-pub(crate) fn run(arguments: &RollupArguments) -> anyhow::Result<Outcome> {
+pub(crate) fn run(arguments: &RollupArguments) -> Outcome {
     let generated_at = ZonedDateTime::now().strftime("%Y-%m-%d %H:%M:%S").to_string();
     let mut outcome = Outcome::Success;
     for directory in &arguments.directories {
@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &RollupArguments) -> anyhow::Result<Outcome> {
             outcome = Outcome::Internal;
         }
     }
-    Ok(outcome)
+    outcome
 }
 
 fn roll_up(directory: &Path, generated_at: &str, json: bool) -> anyhow::Result<()> {
