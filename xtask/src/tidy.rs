@@ -243,7 +243,8 @@ mod tests {
 
     #[test]
     fn a_version_has_a_user() {
-        let manifest = "[workspace.dependencies]\nserde = \"1\"\n# why = this\ntokio = \"1\"\n\n[profile.dev]\nx = 1\n";
+        let manifest =
+            "[workspace.dependencies]\nserde = \"1\"\n# why = this\ntokio = \"1\"\n\n[profile.dev]\nx = 1\n";
         check(
             &check_workspace_dependencies(manifest, &[dependency("srt-run", "tokio")]),
             &expect!["no member uses `serde` of `[workspace.dependencies]`"],
