@@ -2,6 +2,7 @@
 
 use std::{fs, sync::Arc};
 
+use camino::Utf8Path;
 use serde_json::json;
 use srt_run::{Control, RunEnd, RunOutcome, RunRequest, SystemClock, launcher::Launcher};
 use srtlog::{Rollup, Verdict};
@@ -9,7 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     exit::Outcome,
-    signals::{SIGINT, SIGTERM, Signals},
+    signals::{self, SIGTERM, Signals},
     terminal,
     watch::Watch,
 };
@@ -41,7 +42,7 @@ pub(crate) async fn execute(
             Some(event) = shown.recv() => watch.show(&event),
             number = signals.next() => {
                 signal.get_or_insert(number);
-                let by = if number == SIGINT { "SIGINT" } else { "SIGTERM" }.to_owned();
+                let by = signals::name_of(number).to_owned();
                 // Full only after four signals; by then the run is being ended as fast as it can be.
                 let _heard = control.try_send(Control::Terminate { by });
             }
@@ -81,18 +82,32 @@ impl JobNames {
     }
 
     fn report(&self, outcome: &RunOutcome) {
-        let rollup = outcome.rollup.as_deref().and_then(|path| fs::read_to_string(path).ok());
-        if let Some(rollup) = rollup.and_then(|text| Rollup::from_json(&text).ok()) {
-            terminal::print_line(&srt_report::results::table(&rollup));
-        }
-        terminal::print_line(&srt_report::results::verdict(&outcome.verdict));
-        if let RunEnd::Failed(failure) = &outcome.end {
-            terminal::print_line(&format!("cause: {failure}"));
-        }
-        match &outcome.rollup {
-            Some(path) => terminal::print_line(&format!("rollup: {path}")),
-            None => terminal::print_line(&format!("run directory: {}", self.run_dir)),
-        }
+        let cause = match &outcome.end {
+            RunEnd::Failed(failure) => Some(failure.to_string()),
+            RunEnd::Completed | RunEnd::Interrupted { .. } => None,
+        };
+        report_end(&self.run_dir, outcome.rollup.as_deref(), &outcome.verdict, cause.as_deref());
+    }
+}
+
+/// Shows what came of a run.
+pub(crate) fn report_end(
+    run_dir: &str,
+    rollup_path: Option<&Utf8Path>,
+    verdict: &Verdict,
+    cause: Option<&str>,
+) {
+    let rollup = rollup_path.and_then(|path| fs::read_to_string(path).ok());
+    if let Some(rollup) = rollup.and_then(|text| Rollup::from_json(&text).ok()) {
+        terminal::print_line(&srt_report::results::table(&rollup));
+    }
+    terminal::print_line(&srt_report::results::verdict(verdict));
+    if let Some(cause) = cause {
+        terminal::print_line(&format!("cause: {cause}"));
+    }
+    match rollup_path {
+        Some(path) => terminal::print_line(&format!("rollup: {path}")),
+        None => terminal::print_line(&format!("run directory: {run_dir}")),
     }
 }
 

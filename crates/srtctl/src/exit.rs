@@ -11,7 +11,7 @@ Exit codes:
   3    the run failed: a process died, or a stage did not complete
   4    the run completed, but its result is `invalid`
   5    the cluster refused: no Slurm, or a submission that it does not take
-  130  ended by SIGINT (143: by SIGTERM); partial results are kept";
+  130  ended by SIGINT (143: by SIGTERM, 129: by SIGHUP); partial results are kept";
 
 /// What a command came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

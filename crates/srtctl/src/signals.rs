@@ -1,7 +1,7 @@
-//! Signals as events: the first SIGINT or SIGTERM asks for an orderly end, the second for an immediate one.
+//! Signals as events: the first SIGINT, SIGTERM, or SIGHUP asks for an orderly end, the second for an immediate one.
 
 use std::{
-    io,
+    fs, io,
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering},
@@ -13,28 +13,64 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Numbers as every Linux has them.
+pub(crate) const SIGHUP: u8 = 1;
 pub(crate) const SIGINT: u8 = 2;
 pub(crate) const SIGTERM: u8 = 15;
 
-/// SIGINT and SIGTERM, in the order in which they arrive.
+/// The signals that ask for an end, and their names.
+const NAMES: [(u8, &str); 3] = [(SIGHUP, "SIGHUP"), (SIGINT, "SIGINT"), (SIGTERM, "SIGTERM")];
+
+/// What a signal is called.
+pub(crate) fn name_of(number: u8) -> &'static str {
+    NAMES.iter().find(|(it, _)| *it == number).map_or("a signal", |(_, name)| name)
+}
+
+/// The signal that is called so.
+pub(crate) fn number_of(name: &str) -> Option<u8> {
+    NAMES.iter().find(|(_, it)| *it == name).map(|(number, _)| *number)
+}
+
+/// SIGINT, SIGTERM, and SIGHUP, in the order in which they arrive.
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Option<Signal>,
 }
 
 impl Signals {
-    /// Takes over both signals. Must be called within a runtime.
+    /// Takes over the signals. Must be called within a runtime.
     pub(crate) fn listen() -> io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        // `nohup` means that the run goes on without its terminal.
+        let hangup = if is_ignored(SIGHUP) { None } else { Some(signal(SignalKind::hangup())?) };
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup,
+        })
     }
 
     /// Waits for the next one.
     pub(crate) async fn next(&mut self) -> u8 {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.interrupt.recv() => SIGINT,
             _ = self.terminate.recv() => SIGTERM,
+            _ = hangup => SIGHUP,
         }
     }
+}
+
+/// Whether whoever started this process has it ignore a signal.
+fn is_ignored(number: u8) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|it| u64::from_str_radix(it.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (number - 1) & 1 == 1)
 }
 
 /// The first signal that arrived.

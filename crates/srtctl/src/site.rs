@@ -1,6 +1,9 @@
 //! Where this program runs: the surroundings that a plan is made in.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use jiff::ZonedDateTime;
 use srt_context::{JobId, Surroundings};
@@ -45,4 +48,9 @@ pub(crate) fn local_job_id(now: &ZonedDateTime, suffix: Option<&str>) -> JobId {
         text.extend(part.chars().map(safe));
     }
     JobId::new(&text).expect("made of letters, digits, `-`, and `_`")
+}
+
+/// The runtime of a command that asks Slurm and waits.
+pub(crate) fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }

@@ -1,11 +1,6 @@
 //! Submits the jobs of a recipe to Slurm.
 
-use std::{
-    fs,
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
-    path::Path,
-};
+use std::{fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path};
 
 use anyhow::Context as _;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -84,9 +79,9 @@ async fn check_options(slurm: &Slurm, job: &SlurmJob<'_>) -> anyhow::Result<()> 
     if unknown.is_empty() {
         return Ok(());
     }
-    let lines = unknown
-        .iter()
-        .map(|it| format!("\n  {} does not take `{}`: {}; {}", it.tool.name(), it.option, it.message, it.setting));
+    let lines = unknown.iter().map(|it| {
+        format!("\n  {} does not take `{}`: {}; {}", it.tool.name(), it.option, it.message, it.setting)
+    });
     let text = format!("this cluster's Slurm does not take what is planned:{}", lines.collect::<String>());
     Err(CommandError::Cluster(text).into())
 }
@@ -120,7 +115,8 @@ async fn submit(
     };
     let run_dir = job.runs.join(job_id.as_str());
     // The job is held, so that it never starts in a folder that is not there yet.
-    let released = match fs::rename(&staged, &run_dir).with_context(|| format!("failed to make `{run_dir}`")) {
+    let released = match fs::rename(&staged, &run_dir).with_context(|| format!("failed to make `{run_dir}`"))
+    {
         Ok(()) => slurm.release(&job_id).await.map_err(cluster_error),
         Err(error) => Err(error),
     };
@@ -167,6 +163,8 @@ fn stage(job: &SlurmJob<'_>, input: &Input, environment: &Environment) -> anyhow
     };
     let mut directives = job.planned.plan.sbatch.clone();
     directives.push(("hold".to_owned(), None));
+    // A job that starts a second time would find its own record, and append to it.
+    directives.push(("no-requeue".to_owned(), None));
     let script = srt_plan::batch_script(&directives, &program, &["run".to_owned(), job.runs.to_string()])?;
     write(&staged, &RunFile { path: run_files::SCRIPT.to_owned(), text: script, private: false })?;
     Ok(staged)
@@ -203,6 +201,11 @@ fn cluster_error(error: impl std::error::Error) -> anyhow::Error {
 
 /// Whether there is a Slurm to submit to.
 pub(crate) fn is_possible(environment: &Environment) -> bool {
+    has_program("sbatch", environment)
+}
+
+/// Whether a program is on `PATH`.
+pub(crate) fn has_program(name: &str, environment: &Environment) -> bool {
     let path = environment.get("PATH").unwrap_or_default();
-    which::which_in("sbatch", Some(path), Path::new("/")).is_ok()
+    which::which_in(name, Some(path), Path::new("/")).is_ok()
 }

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _};
 
 use anstream::{ColorChoice, eprintln};
 use anstyle::{AnsiColor, Style};
+use jiff::{Timestamp, tz::TimeZone};
 use srt_yaml::Diagnostic;
 
 use crate::{
@@ -50,4 +51,9 @@ pub(crate) fn print_line(line: &str) {
 /// Prints a line for a person to stderr.
 pub(crate) fn note(line: &str) {
     eprintln!("{line}");
+}
+
+/// A time as a person here reads it.
+pub(crate) fn local_time(time: Timestamp) -> String {
+    time.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }

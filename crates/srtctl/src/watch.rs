@@ -105,7 +105,8 @@ impl Watch {
         }
     }
 
-    fn print(&self, line: &str) {
+    /// Leaves a line behind.
+    pub(crate) fn print(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| terminal::note(line)),
             None => terminal::note(line),
@@ -135,7 +136,7 @@ fn line_of(event: &EventKind) -> Option<String> {
 }
 
 /// What is there of what is waited for: `1/1 prefill, 1/2 decode`.
-fn waiting_text(prefill: RegistrationCount, decode: RegistrationCount, detail: &str) -> String {
+pub(crate) fn waiting_text(prefill: RegistrationCount, decode: RegistrationCount, detail: &str) -> String {
     let counted = [("prefill", prefill), ("decode", decode)];
     let counted = counted.iter().filter(|(_, count)| count.want > 0);
     let counted = counted.map(|(role, count)| format!("{}/{} {role}", count.have, count.want));
@@ -156,7 +157,8 @@ fn concurrency_text(concurrency: Option<u32>) -> String {
     concurrency.map_or_else(|| "no limit".to_owned(), |it| format!("concurrency {it}"))
 }
 
-fn progress_text(progress: &Progress) -> String {
+/// How far a point has come.
+pub(crate) fn progress_text(progress: &Progress) -> String {
     let Progress { completed, failed, num_prompts, in_flight, output_tps, .. } = progress;
     let what = if progress.is_warmup { "warm-up" } else { "measuring" };
     let failures = if *failed > 0 { format!(", {failed} failed") } else { String::new() };

@@ -2,13 +2,18 @@
 
 pub(crate) mod apply;
 mod bench;
+mod cancel;
 mod completions;
 pub(crate) mod dry_run;
+mod list;
+mod logs;
 mod mock;
 mod resolve;
 mod rollup;
 mod run;
 mod schema;
+mod status;
+mod wait;
 
 use crate::{environment::Environment, exit::Outcome};
 
@@ -19,6 +24,16 @@ pub(crate) enum Command {
     Apply(apply::ApplyArguments),
     /// Show what a recipe would run, and start nothing
     DryRun(dry_run::DryRunArguments),
+    /// Show where a job is, or every job that is under way
+    Status(status::StatusArguments),
+    /// Wait for the end of a job, show its progress, and end with the run's own exit code
+    Wait(wait::WaitArguments),
+    /// Show the logs of a job, and with -f what is added to them
+    Logs(logs::LogsArguments),
+    /// End a job in order: its results so far are kept
+    Cancel(cancel::CancelArguments),
+    /// List the runs, oldest first
+    List(list::ListArguments),
     /// Read the logs and results of a run directory into `rollup.json`
     Rollup(rollup::RollupArguments),
     /// Load a server and measure it
@@ -43,6 +58,11 @@ pub(crate) fn run(command: Command, environment: &Environment) -> anyhow::Result
     match command {
         Command::Apply(arguments) => apply::run(&arguments, environment),
         Command::DryRun(arguments) => dry_run::run(&arguments, environment),
+        Command::Status(arguments) => status::run(&arguments, environment),
+        Command::Wait(arguments) => wait::run(&arguments, environment),
+        Command::Logs(arguments) => logs::run(&arguments, environment),
+        Command::Cancel(arguments) => cancel::run(&arguments, environment),
+        Command::List(arguments) => list::run(&arguments, environment),
         Command::Rollup(arguments) => Ok(rollup::run(&arguments)),
         Command::Bench(command) => bench::run(command),
         Command::Mock(command) => mock::run(command),

@@ -96,6 +96,11 @@ fn sigterm_ends_a_run_in_order() {
 }
 
 #[test]
+fn sighup_ends_a_run_in_order() {
+    check_end(|_, apply| apply.signal(Signal::HUP), 129, "SIGHUP");
+}
+
+#[test]
 fn nothing_outlives_a_killed_srtctl() {
     let environment = TestEnvironment::new();
     let mut apply = environment.start_apply(&recipe("quickstart"), &ENDLESS);

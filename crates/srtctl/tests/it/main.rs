@@ -3,4 +3,6 @@
 mod apply_local;
 mod bad_input;
 mod dry_run;
+mod follow;
+mod slurm;
 mod support;

@@ -22,6 +22,7 @@ const GONE_LIMIT: Duration = Duration::from_secs(30);
 /// A folder, and the binary with nothing of the caller's environment but `PATH`.
 pub(crate) struct TestEnvironment {
     folder: tempfile::TempDir,
+    variables: Vec<(String, String)>,
 }
 
 /// The repository's root.
@@ -39,7 +40,12 @@ pub(crate) fn recipe(name: &str) -> String {
 
 impl TestEnvironment {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a folder can be made") }
+        Self { folder: tempfile::tempdir().expect("a folder can be made"), variables: Vec::new() }
+    }
+
+    /// Gives the binary a variable.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -50,6 +56,7 @@ impl TestEnvironment {
         let mut command = Command::new(env!("CARGO_BIN_EXE_srtctl"));
         command.args(arguments).current_dir(self.path()).stdin(Stdio::null()).env_clear();
         command.env("PATH", "/usr/bin:/bin").env("HOME", self.path());
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -64,8 +71,13 @@ impl TestEnvironment {
         let output = output.to_string_lossy();
         let mut arguments = vec!["apply", "-f", recipe, "--local", "-o", &output];
         arguments.extend(further);
+        self.start(&arguments)
+    }
+
+    /// Starts the binary, and lets it run.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Apply<'_> {
         let mut child = self
-            .command(&arguments)
+            .command(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -80,6 +92,26 @@ impl TestEnvironment {
         let run_dir = entries.next().expect("a run has begun").expect("the folder can be read").path();
         assert!(entries.next().is_none(), "there is more than one run");
         run_dir
+    }
+
+    /// The name of the only run.
+    pub(crate) fn job_id(&self) -> String {
+        let run_dir = self.run_dir();
+        run_dir.file_name().expect("it lies in a folder").to_string_lossy().into_owned()
+    }
+
+    /// The log of a step whose name starts so, in the only run.
+    pub(crate) fn log_of(&self, step: &str) -> PathBuf {
+        let events = self.events();
+        let steps = events.iter().find_map(|event| event["steps"].as_array()).expect("a run names its steps");
+        let is_it = |it: &&Value| it["step"].as_str().is_some_and(|name| name.starts_with(step));
+        let log = steps.iter().find(is_it).and_then(|it| it["log"].as_str());
+        self.run_dir().join(log.unwrap_or_else(|| panic!("there is no {step}")))
+    }
+
+    /// Everything that a job's processes wrote, for whoever reads why a test failed.
+    pub(crate) fn all_logs(&self, job_id: &str) -> String {
+        self.run(&["logs", job_id]).stdout
     }
 
     /// `logs/rollup.json` of the only run.
