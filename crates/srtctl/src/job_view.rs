@@ -310,3 +310,133 @@ impl JobView {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use srt_slurm::JobExit;
+
+    use super::*;
+
+    /// A record that ends in the stage `benchmark`.
+    fn record(state: &str) -> Status {
+        let text = r#"{"v":1,"pid":7,"job_id":"12","name":"n","state":"STATE","stage":"benchmark",
+            "started_at":"2026-01-01T00:00:00Z","updated_at":"2026-01-01T00:00:00Z","steps":[],"waiting":null,
+            "benchmark":null,"failure":null,"warnings":[],"verdict":null}"#;
+        serde_json::from_str(&text.replace("STATE", state)).unwrap()
+    }
+
+    fn report(state: &str, code: u32, signal: u32) -> JobReport {
+        let Ok(state) = state.parse();
+        let exit = JobExit { code, signal };
+        JobReport { state, reason: None, exit, nodes: None, start: None, end: None, name: "n".to_owned() }
+    }
+
+    #[track_caller]
+    fn check(record: Option<&str>, executor: &Executor<'_>, expected: &Expect) {
+        let record = record.map(self::record);
+        let state = judge(record.as_ref(), true, executor);
+        let said = match &state {
+            State::Lost { outcome, .. } => format!("{}, exit code {}", state.text(), outcome.code()),
+            _ => state.text(),
+        };
+        expected.assert_eq(&said);
+    }
+
+    #[track_caller]
+    fn check_slurm(record: Option<&str>, state: &str, expected: &Expect) {
+        check(record, &Executor::Slurm(&report(state, 0, 0)), expected);
+    }
+
+    #[test]
+    fn slurm_tells_of_jobs_that_have_no_record_yet() {
+        check_slurm(None, "PENDING", &expect!["pending: PENDING"]);
+        check_slurm(None, "CONFIGURING", &expect!["starting"]);
+        check_slurm(None, "RUNNING", &expect!["starting"]);
+        check_slurm(None, "SOMETHING_NEW", &expect!["unknown: Slurm says SOMETHING_NEW"]);
+    }
+
+    #[test]
+    fn the_record_comes_first_while_slurm_has_the_job() {
+        check_slurm(Some("running"), "RUNNING", &expect!["running: benchmark"]);
+        check_slurm(Some("ending"), "COMPLETING", &expect!["ending: benchmark"]);
+    }
+
+    #[test]
+    fn only_a_complete_record_is_a_success() {
+        check_slurm(
+            Some("running"),
+            "COMPLETED",
+            &expect!["lost: Slurm says COMPLETED; its record ends in stage `benchmark`, exit code 3"],
+        );
+        check_slurm(
+            Some("running"),
+            "NODE_FAIL",
+            &expect!["lost: Slurm says NODE_FAIL; its record ends in stage `benchmark`, exit code 3"],
+        );
+        check_slurm(
+            None,
+            "CANCELLED",
+            &expect!["lost: Slurm says CANCELLED; it left no record, exit code 143"],
+        );
+        check(
+            None,
+            &Executor::Slurm(&report("FAILED", 5, 0)),
+            &expect!["lost: Slurm says FAILED; it left no record, exit code 5"],
+        );
+        check(
+            Some("running"),
+            &Executor::Slurm(&report("FAILED", 0, 9)),
+            &expect!["lost: Slurm says FAILED; its record ends in stage `benchmark`, exit code 137"],
+        );
+    }
+
+    #[test]
+    fn an_empty_queue_is_no_success() {
+        let with_accounts = Executor::Forgotten { has_accounting: true };
+        let without = Executor::Forgotten { has_accounting: false };
+        check(
+            None,
+            &with_accounts,
+            &expect!["lost: Slurm does not know it, nor do its accounts; it left no record, exit code 3"],
+        );
+        check(
+            Some("running"),
+            &without,
+            &expect![
+                "lost: Slurm does not know it (any more), and this cluster keeps no accounts; its record ends in stage `benchmark`, exit code 3"
+            ],
+        );
+    }
+
+    #[test]
+    fn a_controller_that_does_not_answer_ends_no_job() {
+        let unasked = Executor::Unasked("no answer");
+        check(None, &unasked, &expect!["unknown: no answer"]);
+        check(Some("running"), &unasked, &expect!["running: benchmark"]);
+    }
+
+    #[test]
+    fn a_local_run_lives_as_long_as_its_process() {
+        let process = |is_here| Executor::Process { pid: Some(7), is_here };
+        check(Some("running"), &process(true), &expect!["running: benchmark"]);
+        check(
+            Some("running"),
+            &process(false),
+            &expect![
+                "lost: its process 7 is not on this machine any more; its record ends in stage `benchmark`, exit code 3"
+            ],
+        );
+        check(
+            None,
+            &Executor::Process { pid: None, is_here: false },
+            &expect!["lost: nothing shows that it began; it left no record, exit code 3"],
+        );
+    }
+
+    #[test]
+    fn a_job_whose_run_lies_elsewhere_ends_as_its_script() {
+        let ended = |code| outcome_without_record(&report("COMPLETED", code, 0), false).code();
+        assert_eq!((ended(0), ended(4)), (0, 4));
+    }
+}

@@ -134,7 +134,11 @@ fn report_last(view: &JobView) -> Outcome {
     match &view.state {
         State::Ended(ending) => report(&view.job, ending),
         State::Lost { text, outcome } => {
-            terminal::print_line(&format!("job {}: {text}", view.job.job_id));
+            let job_id = &view.job.job_id;
+            terminal::print_line(&format!("job {job_id} is lost: {text}"));
+            if view.job.run_dir.is_some() {
+                terminal::note(&format!("`srtctl logs {job_id}` shows what it wrote"));
+            }
             *outcome
         }
         // Nothing else is over.
