@@ -1,38 +1,23 @@
 //! Plans for people: who sits where, what is started, and what it is given.
 
-use std::fmt::Write as _;
-
 use comfy_table::{Table, presets};
 use srt_launch::{Preamble, Step, is_secret_variable};
 use srt_plan::{Plan, PlannedVariant};
 use srt_topology::{NodeName, Process, Role};
 
+use crate::variants;
+
 /// Everything about the planned variants. With several, what they have in common is not said again.
 pub fn render(planned: &[PlannedVariant<'_>]) -> String {
     let mut out = String::new();
     if planned.len() > 1 {
-        writeln!(out, "{} jobs\n{}\n", planned.len(), variants(planned)).expect("text can be extended");
+        out.push_str(&variants::differences(planned));
+        out.push('\n');
     }
     for it in planned {
         out.push_str(&one(&it.plan, it.variant.recipe.hardware.gpus_per_node));
     }
     out
-}
-
-/// One row per job: its name, and what was varied.
-fn variants(planned: &[PlannedVariant<'_>]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    for it in planned {
-        let params = it.variant.params.iter().map(|(name, value)| format!("{name}={}", value.python_str()));
-        table.add_row(vec![
-            format!("  {}", it.plan.name),
-            topology_text(&it.plan),
-            format!("concurrencies {}", numbers(&it.plan.summary.concurrencies)),
-            params.collect::<Vec<_>>().join(" "),
-        ]);
-    }
-    table.trim_fmt()
 }
 
 fn one(plan: &Plan, gpus_per_node: u32) -> String {
@@ -83,7 +68,8 @@ fn one(plan: &Plan, gpus_per_node: u32) -> String {
     out
 }
 
-fn topology_text(plan: &Plan) -> String {
+/// `1 prefill × 4 GPUs, 2 decode × 4 GPUs on 2 nodes`.
+pub(crate) fn topology_text(plan: &Plan) -> String {
     let summary = &plan.summary;
     let roles = [
         (Role::Prefill, summary.workers.prefill, summary.gpus_per_worker.prefill),
@@ -216,8 +202,4 @@ fn step(step: &Step, local: bool) -> String {
     line(format!("$ {}", srt_launch::shell::join(&step.argv)));
     line(format!("log {}", step.log));
     out
-}
-
-fn numbers(numbers: &[u64]) -> String {
-    numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
 }

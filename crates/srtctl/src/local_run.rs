@@ -1,4 +1,4 @@
-//! Runs the jobs of a recipe on this machine, one after the other.
+//! Runs the jobs of recipes on this machine, one after the other.
 
 use std::sync::Arc;
 
@@ -8,31 +8,26 @@ use jiff::ZonedDateTime;
 use srt_context::Allocation;
 use srt_plan::PlannedVariant;
 use srt_run::{RunFolder, RunRequest, local::LocalLauncher};
+use srt_schema::Variant;
 
 use crate::{
-    commands::{apply::ApplyArguments, dry_run::plan_variant},
-    environment::Environment,
-    execute::execute,
-    exit::Outcome,
-    input::Input,
-    local_network::LocalNetwork,
-    run_files::run_files,
-    site,
+    commands::apply::ApplyArguments, environment::Environment, execute::execute, exit::Outcome, input::Input,
+    local_network::LocalNetwork, planning, run_files::run_files, site,
 };
 
-/// Runs every job of the input; the first outcome that is no success is the answer.
+/// Runs every job of the inputs; the first outcome that is no success is the answer.
 pub(crate) fn run(
     arguments: &ApplyArguments,
-    input: &Input,
+    inputs: &[Input],
     environment: &Environment,
 ) -> anyhow::Result<Outcome> {
     let network = LocalNetwork::claim().context("failed to find a free loopback network")?;
     // Plans first: an impossible one must not be found after an hour of the others.
-    let jobs = plan_jobs(arguments, input, environment, &network)?;
+    let jobs = plan_jobs(arguments, inputs, environment, &network)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut answer = Outcome::Success;
     for job in &jobs {
-        let outcome = runtime.block_on(run_job(job, input, environment, arguments.json))?;
+        let outcome = runtime.block_on(run_job(job, environment, arguments.json))?;
         if answer == Outcome::Success {
             answer = outcome;
         }
@@ -45,6 +40,7 @@ pub(crate) fn run(
 
 /// A job that is about to run.
 struct LocalJob<'a> {
+    input: &'a Input,
     planned: PlannedVariant<'a>,
     allocation: Allocation,
     run_dir: Utf8PathBuf,
@@ -52,37 +48,34 @@ struct LocalJob<'a> {
 
 fn plan_jobs<'a>(
     arguments: &ApplyArguments,
-    input: &'a Input,
+    inputs: &'a [Input],
     environment: &Environment,
     network: &LocalNetwork,
 ) -> anyhow::Result<Vec<LocalJob<'a>>> {
     let now = ZonedDateTime::now();
     let general = site::surroundings(environment, true);
-    let variants = input.loaded.variants.iter();
-    variants
-        .map(|variant| {
-            let job_id = site::local_job_id(&now, variant.suffix.as_deref());
-            let asked = arguments.output.as_deref();
-            let surroundings = site::surroundings_of_job(&general, asked, &input.loaded.cluster, &job_id);
-            let allocation = srt_plan::local_allocation(&variant.recipe, &job_id, network.number);
-            let plan = plan_variant(variant, input, &allocation, &surroundings)?;
-            let planned = PlannedVariant { variant, plan };
-            Ok(LocalJob { planned, allocation, run_dir: surroundings.run_dir.into() })
-        })
-        .collect()
+    let asked = arguments.output.as_deref();
+    let all: Vec<_> =
+        inputs.iter().flat_map(|input| input.loaded.variants.iter().map(move |it| (input, it))).collect();
+    let several = all.len() > 1;
+    let plan = |(index, &(input, variant)): (usize, &(&'a Input, &'a Variant))| {
+        let number = several.then_some(index + 1);
+        let job_id = site::local_job_id(&now, number, variant.suffix.as_deref());
+        let surroundings = site::surroundings_of_job(&general, asked, &input.loaded.cluster, &job_id);
+        let allocation = srt_plan::local_allocation(&variant.recipe, &job_id, network.number);
+        let plan = planning::plan(variant, input, &allocation, &surroundings)?;
+        let planned = PlannedVariant { variant, plan };
+        Ok(LocalJob { input, planned, allocation, run_dir: surroundings.run_dir.into() })
+    };
+    all.iter().enumerate().map(plan).collect()
 }
 
-async fn run_job(
-    job: &LocalJob<'_>,
-    input: &Input,
-    environment: &Environment,
-    json: bool,
-) -> anyhow::Result<Outcome> {
+async fn run_job(job: &LocalJob<'_>, environment: &Environment, json: bool) -> anyhow::Result<Outcome> {
     let request = RunRequest {
         plan: job.planned.plan.clone(),
         job_id: job.allocation.job_id.to_string(),
         run_dir: job.run_dir.clone(),
-        folder: RunFolder::New { files: run_files(input, &job.planned)? },
+        folder: RunFolder::New { files: run_files(job.input, &job.planned)? },
     };
     let nodes = job.allocation.nodes.iter().map(|node| (node.name.clone(), node.address)).collect();
     let launcher = LocalLauncher::new(&environment.program, nodes, environment.utf8_dir()?);

@@ -2,7 +2,6 @@
 //!
 //! This crate is the edge of the program: it alone reads the environment, prints, and decides the exit code. Each
 //! subcommand is one file under `commands`, a few calls into the libraries.
-#![expect(clippy::print_stdout, reason = "the only crate that prints")]
 
 mod commands;
 mod environment;
@@ -14,6 +13,7 @@ mod job_view;
 mod local_network;
 mod local_run;
 mod lookout;
+mod planning;
 mod run_directory;
 mod run_files;
 mod signals;

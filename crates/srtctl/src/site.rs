@@ -39,9 +39,10 @@ pub(crate) fn path(written: &str, environment: &Environment) -> PathBuf {
     srt_context::resolve(written, &surroundings(environment, false)).into()
 }
 
-/// A name for a local run: sortable, and unique on this machine.
-pub(crate) fn local_job_id(now: &ZonedDateTime, suffix: Option<&str>) -> JobId {
+/// A name for a local run: sortable, and unique on this machine; `number` is its place among several of one command.
+pub(crate) fn local_job_id(now: &ZonedDateTime, number: Option<usize>, suffix: Option<&str>) -> JobId {
     let mut text = format!("local-{}-{}", now.strftime("%Y%m%d-%H%M%S"), std::process::id());
+    text.extend(number.map(|number| format!("-{number}")));
     if let Some(part) = suffix {
         let safe = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
         text.push('-');

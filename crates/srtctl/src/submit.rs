@@ -11,10 +11,11 @@ use srt_run::RunFile;
 use srt_slurm::{Slurm, Submission};
 
 use crate::{
-    commands::{apply::ApplyArguments, dry_run::plan_variant},
+    commands::apply::{ApplyArguments, NO_JOB_YET},
     environment::Environment,
     exit::{CommandError, Outcome},
     input::Input,
+    planning,
     run_files::{self, run_files},
     site, terminal,
 };
@@ -22,24 +23,29 @@ use crate::{
 /// What every job gets of the login shell's environment; anything else must be named by the recipe.
 const EXPORTED: [&str; 6] = ["PATH", "HOME", "USER", "LANG", "TZ", "SLURM_CONF"];
 
-/// Stands for the job's number in the plan that is shown before there is one.
-const NO_JOB_YET: &str = "preview";
-
-/// Submits every job of the input, or with `--dry-run-slurm` only asks whether Slurm would take it.
+/// Submits every job of the inputs, or with `--dry-run-slurm` only asks whether Slurm would take it.
 pub(crate) fn run(
     arguments: &ApplyArguments,
-    input: &Input,
+    inputs: &[Input],
     environment: &Environment,
 ) -> anyhow::Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let slurm = Slurm::new();
-        let jobs = plan_jobs(arguments, input, environment)?;
+        let mut jobs = Vec::new();
+        for input in inputs {
+            jobs.extend(plan_jobs(arguments, input, environment)?);
+        }
         for job in &jobs {
             check_options(&slurm, job).await?;
         }
-        for job in &jobs {
-            submit(&slurm, job, arguments, input, environment).await?;
+        for (submitted, job) in jobs.iter().enumerate() {
+            let answer = submit(&slurm, job, arguments, environment).await;
+            answer.map_err(|error| match submitted {
+                0 => error,
+                _ => error
+                    .context(format!("{submitted} of {} jobs are submitted; the next failed", jobs.len())),
+            })?;
         }
         Ok(Outcome::Success)
     })
@@ -47,6 +53,7 @@ pub(crate) fn run(
 
 /// A job that is about to be submitted.
 struct SlurmJob<'a> {
+    input: &'a Input,
     planned: PlannedVariant<'a>,
     /// Folder of the run directories.
     runs: Utf8PathBuf,
@@ -67,8 +74,8 @@ fn plan_jobs<'a>(
     variants
         .map(|variant| {
             let allocation = srt_plan::preview_allocation(&variant.recipe, &job_id);
-            let plan = plan_variant(variant, input, &allocation, &surroundings)?;
-            Ok(SlurmJob { planned: PlannedVariant { variant, plan }, runs: runs.clone() })
+            let plan = planning::plan(variant, input, &allocation, &surroundings)?;
+            Ok(SlurmJob { input, planned: PlannedVariant { variant, plan }, runs: runs.clone() })
         })
         .collect()
 }
@@ -90,14 +97,13 @@ async fn submit(
     slurm: &Slurm,
     job: &SlurmJob<'_>,
     arguments: &ApplyArguments,
-    input: &Input,
     environment: &Environment,
 ) -> anyhow::Result<()> {
-    let staged = stage(job, input, environment)?;
+    let staged = stage(job, environment)?;
     let submission = Submission {
         script: staged.join(run_files::SCRIPT),
         working_dir: environment.utf8_dir()?,
-        exported: exported(input, environment),
+        exported: exported(job.input, environment),
     };
     if arguments.dry_run_slurm {
         let answer = slurm.try_submit(&submission).await.map_err(cluster_error);
@@ -146,16 +152,16 @@ fn report(job: &SlurmJob<'_>, job_id: &JobId, run_dir: &Utf8Path, json: bool) {
 }
 
 /// Writes the run directory under a name of its own: the job's number is known only afterwards.
-fn stage(job: &SlurmJob<'_>, input: &Input, environment: &Environment) -> anyhow::Result<Utf8PathBuf> {
+fn stage(job: &SlurmJob<'_>, environment: &Environment) -> anyhow::Result<Utf8PathBuf> {
     let staged = job.runs.join(format!(".submitting-{}", std::process::id()));
     let make = |folder: &Utf8Path| {
         fs::create_dir_all(folder).with_context(|| format!("failed to make the run directory `{folder}`"))
     };
     make(&staged.join("logs"))?;
-    for file in run_files(input, &job.planned)? {
+    for file in run_files(job.input, &job.planned)? {
         write(&staged, &file)?;
     }
-    let cluster = &input.loaded.cluster;
+    let cluster = &job.input.loaded.cluster;
     let program = if cluster.srtctl_binaries.is_empty() {
         Program::Path(environment.program.to_string_lossy().into_owned())
     } else {

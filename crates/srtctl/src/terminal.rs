@@ -1,9 +1,10 @@
 //! What a person sees: errors, diagnostics, and whether there is a terminal at all.
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use anstream::{ColorChoice, eprintln};
 use anstyle::{AnsiColor, Style};
+use anyhow::Context as _;
 use jiff::{Timestamp, tz::TimeZone};
 use srt_yaml::Diagnostic;
 
@@ -46,6 +47,14 @@ pub(crate) fn init_tracing(environment: &Environment) {
 /// Prints a line of data, or of a report, to stdout.
 pub(crate) fn print_line(line: &str) {
     anstream::println!("{line}");
+}
+
+/// Prints text to stdout as it is. A reader that has seen enough, such as `head`, is no error.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    match anstream::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        answer => answer.context("failed to write to standard output"),
+    }
 }
 
 /// Prints a line for a person to stderr.

@@ -1,25 +1,33 @@
 //! `srtctl dry-run`: the plan, for people or for machines.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
-use anyhow::Context as _;
+use rayon::prelude::*;
+use serde_json::{Value, json};
 use srt_context::{Allocation, JobId, Node};
-use srt_plan::{LOCAL_NETWORK, Plan, PlannedVariant};
+use srt_plan::{LOCAL_NETWORK, Plan};
+use srt_report::folder::RecipeLine;
 use srt_schema::Variant;
 
 use crate::{
     environment::Environment,
-    exit::{CommandError, Outcome},
-    input::{Input, RecipeArguments},
-    site,
+    exit::Outcome,
+    input::{self, Input, RecipeArguments},
+    planning, site, terminal,
 };
 
 /// Arguments of `srtctl dry-run`
+///
+/// A folder instead of a file means every `*.yaml` and `*.yml` below it: a line for each recipe, and the diagnostics
+/// of those that are refused.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DryRunArguments {
     #[command(flatten)]
     recipe: RecipeArguments,
-    /// Print the plan, or the diagnostics, as one JSON document
+    /// Print plans and diagnostics as JSON: one document, and for a folder one line per recipe
     #[arg(long)]
     json: bool,
     /// Plan for a run on this machine, as `apply --local` would run it
@@ -31,7 +39,7 @@ pub(crate) struct DryRunArguments {
     /// Plan for these nodes, in Slurm's order
     #[arg(long, value_name = "NAME=ADDRESS,…", value_delimiter = ',', value_parser = parse_node)]
     nodes: Vec<Node>,
-    /// Do not check paths that exist only on the cluster
+    /// Do not check paths that exist only on the cluster, and show plans of layouts that `apply` refuses
     #[arg(long)]
     no_preflight: bool,
     /// Folder of the run directories
@@ -51,43 +59,89 @@ fn parse_node(text: &str) -> Result<Node, String> {
 }
 
 pub(crate) fn run(arguments: &DryRunArguments, environment: &Environment) -> anyhow::Result<Outcome> {
+    if let Some(folder) = arguments.recipe.folder()? {
+        return run_folder(arguments, folder, environment);
+    }
     let mut input = arguments.recipe.read(environment)?;
+    let plans = check_and_plan(arguments, &mut input, environment);
+    if arguments.json {
+        let document = document(&input, plans)?;
+        terminal::print(&format!("{}\n", serde_json::to_string_pretty(&document)?))?;
+    } else {
+        input.report()?;
+        terminal::print(&srt_report::plan::render(&input.planned(plans)))?;
+    }
+    Ok(outcome(std::slice::from_ref(&input)))
+}
+
+fn run_folder(
+    arguments: &DryRunArguments,
+    folder: &Path,
+    environment: &Environment,
+) -> anyhow::Result<Outcome> {
+    let mut inputs = arguments.recipe.read_folder(folder, environment)?;
+    let text = if arguments.json {
+        let line = |input: &mut Input| {
+            let plans = check_and_plan(arguments, input, environment);
+            Ok(format!("{}\n", serde_json::to_string(&document(input, plans)?)?))
+        };
+        inputs.par_iter_mut().map(line).collect::<anyhow::Result<String>>()?
+    } else {
+        let line = |input: &mut Input| {
+            let plans = check_and_plan(arguments, input, environment);
+            recipe_line(input, &plans)
+        };
+        let lines: Vec<_> = inputs.par_iter_mut().map(line).collect();
+        terminal::print_diagnostics(&input::diagnostics_of(&inputs));
+        srt_report::folder::render(&lines)
+    };
+    terminal::print(&text)?;
+    Ok(outcome(&inputs))
+}
+
+fn outcome(inputs: &[Input]) -> Outcome {
+    let refused = inputs.iter().any(|input| input.loaded.has_errors());
+    if refused { Outcome::BadInput } else { Outcome::Success }
+}
+
+/// Finds everything that is wrong with the recipe, and plans its jobs.
+fn check_and_plan(arguments: &DryRunArguments, input: &mut Input, environment: &Environment) -> Vec<Plan> {
+    if !arguments.no_preflight {
+        planning::forbid_bad_layouts(input);
+    }
     if !arguments.no_preflight && !arguments.local {
         input.check_paths(environment);
     }
-    if arguments.json && input.loaded.has_errors() {
-        return print_json_diagnostics(&input);
-    }
-    if !arguments.json {
-        input.report()?;
-    }
-    let planned = plan_variants(arguments, &input, environment)?;
-    if arguments.json {
-        let document = srt_plan::json::document(&input.recipe.path, &planned);
-        println!("{}", serde_json::to_string_pretty(&document)?);
-    } else {
-        print!("{}", srt_report::plan::render(&planned));
-    }
-    Ok(Outcome::Success)
-}
-
-fn plan_variants<'a>(
-    arguments: &DryRunArguments,
-    input: &'a Input,
-    environment: &Environment,
-) -> anyhow::Result<Vec<PlannedVariant<'a>>> {
-    let cluster = &input.loaded.cluster;
     let general = site::surroundings(environment, arguments.local);
     let asked = arguments.output.as_deref();
-    let surroundings = site::surroundings_of_job(&general, asked, cluster, &arguments.job_id);
-    let variants = input.loaded.variants.iter();
-    variants
-        .map(|variant| {
-            let allocation = allocation(arguments, variant);
-            let plan = plan_variant(variant, input, &allocation, &surroundings)?;
-            Ok(PlannedVariant { variant, plan })
-        })
-        .collect()
+    let surroundings = site::surroundings_of_job(&general, asked, &input.loaded.cluster, &arguments.job_id);
+    planning::plans(input, |variant| (allocation(arguments, variant), surroundings.clone()))
+}
+
+/// What machines get of a recipe: its plans, or why there are none.
+fn document(input: &Input, plans: Vec<Plan>) -> anyhow::Result<Value> {
+    let diagnostics = serde_json::to_value(&input.loaded.diagnostics)?;
+    if input.loaded.has_errors() {
+        let recipe = &input.recipe.path;
+        return Ok(json!({ "format": srt_plan::json::FORMAT, "recipe": recipe, "diagnostics": diagnostics }));
+    }
+    let planned = input.planned(plans);
+    let mut document = serde_json::to_value(srt_plan::json::document(&input.recipe.path, &planned))?;
+    document["diagnostics"] = diagnostics;
+    Ok(document)
+}
+
+fn recipe_line(input: &Input, plans: &[Plan]) -> RecipeLine {
+    let (errors, warnings): (Vec<_>, Vec<_>) = input.own_diagnostics().partition(|it| it.is_error());
+    let can_start = !input.loaded.has_errors();
+    let nodes = plans.iter().filter(|_| can_start).map(|plan| plan.summary.nodes).collect();
+    RecipeLine {
+        path: input.recipe.path.clone(),
+        nodes,
+        errors: errors.len(),
+        warnings: warnings.len(),
+        can_start,
+    }
 }
 
 fn allocation(arguments: &DryRunArguments, variant: &Variant) -> Allocation {
@@ -98,22 +152,4 @@ fn allocation(arguments: &DryRunArguments, variant: &Variant) -> Allocation {
         return srt_plan::preview_allocation(&variant.recipe, &arguments.job_id);
     }
     Allocation { job_id: arguments.job_id.clone(), nodes: arguments.nodes.clone(), het: None }
-}
-
-/// Plans one variant; a recipe that cannot be laid over its nodes is bad input.
-pub(crate) fn plan_variant(
-    variant: &Variant,
-    input: &Input,
-    allocation: &Allocation,
-    surroundings: &srt_context::Surroundings,
-) -> anyhow::Result<Plan> {
-    srt_plan::plan(&variant.recipe, &input.loaded.cluster, allocation, surroundings).map_err(|error| {
-        CommandError::BadInput(format!("`{}` cannot be planned: {error}", variant.recipe.name)).into()
-    })
-}
-
-fn print_json_diagnostics(input: &Input) -> anyhow::Result<Outcome> {
-    let document = serde_json::json!({ "diagnostics": input.loaded.diagnostics });
-    println!("{}", serde_json::to_string_pretty(&document).context("failed to write diagnostics")?);
-    Ok(Outcome::BadInput)
 }

@@ -11,12 +11,11 @@ use srt_slurm::{JobContext, JobEnvironment, Slurm, SrunLauncher};
 use srt_yaml::Source;
 
 use crate::{
-    commands::dry_run::plan_variant,
     environment::Environment,
     execute::execute,
     exit::{CommandError, Outcome},
     input::Input,
-    run_files, site,
+    planning, run_files, site,
 };
 
 /// Arguments of `srtctl run`
@@ -43,7 +42,7 @@ pub(crate) fn run(arguments: &RunArguments, environment: &Environment) -> anyhow
             .map_err(|error| CommandError::Cluster(error.to_string()))?;
         let general = site::surroundings(environment, false);
         let surroundings = Surroundings { run_dir: run_dir.to_string(), ..general };
-        let plan = plan_variant(variant, &input, &allocation, &surroundings)?;
+        let plan = planning::plan(variant, &input, &allocation, &surroundings)?;
         let program = Utf8PathBuf::try_from(environment.program.clone())?;
         let context = JobContext::new(&job, &allocation, program, environment.utf8_dir()?);
         let launcher = SrunLauncher::new(slurm, context);
@@ -65,7 +64,8 @@ fn read(run_dir: &Utf8Path) -> anyhow::Result<Input> {
         Ok::<_, anyhow::Error>(Source { path: path.into_string(), text })
     };
     let recipe = source(run_files::CONFIG)?;
-    let cluster = run_dir.join(run_files::CLUSTER).exists().then(|| source(run_files::CLUSTER)).transpose()?;
+    let cluster =
+        run_dir.join(run_files::CLUSTER).exists().then(|| source(run_files::CLUSTER)).transpose()?;
     let request =
         LoadRequest { recipe: &recipe, cluster: cluster.as_ref(), selector: None, set: &[], unset: &[] };
     let loaded = srt_schema::load(&request);
