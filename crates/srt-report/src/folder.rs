@@ -21,13 +21,14 @@ pub struct RecipeLine {
 pub fn render(lines: &[RecipeLine]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["recipe", "jobs", "nodes", ""]);
-    for column in table.column_iter_mut().skip(1).take(2) {
+    table.set_header(["jobs", "nodes", "", "recipe"]);
+    for column in table.column_iter_mut().take(2) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     for line in lines {
         let jobs = if line.can_start { line.nodes.len().to_string() } else { String::new() };
-        table.add_row([line.path.clone(), jobs, range(&line.nodes), state(line)]);
+        // Paths may be long: they stand where their width moves nothing.
+        table.add_row([jobs, range(&line.nodes), state(line), line.path.clone()]);
     }
     format!("{}\n\n{}\n", table.trim_fmt(), summary(lines))
 }
@@ -102,11 +103,11 @@ mod tests {
                 ("c.yaml", &[], 0, 0, false),
             ],
             &expect![[r#"
-                 recipe        jobs  nodes
-                 a/small.yaml     1      1  ok
-                 a/sweep.yaml     3   1–16  2 warnings
-                 b.yaml                     3 errors, 1 warning
-                 c.yaml                     not planned
+                 jobs  nodes                       recipe
+                    1      1  ok                   a/small.yaml
+                    3   1–16  2 warnings           a/sweep.yaml
+                              3 errors, 1 warning  b.yaml
+                              not planned          c.yaml
 
                 4 recipes, 4 jobs; 2 recipes with errors; 1 recipe with warnings
             "#]],
@@ -118,11 +119,11 @@ mod tests {
         check(
             &[("a.yaml", &[2], 0, 0, true)],
             &expect![[r#"
-             recipe  jobs  nodes
-             a.yaml     1      2  ok
+                 jobs  nodes      recipe
+                    1      2  ok  a.yaml
 
-            1 recipe, 1 job
-        "#]],
+                1 recipe, 1 job
+            "#]],
         );
     }
 }

@@ -22,7 +22,7 @@ use crate::{
 /// Arguments of `srtctl dry-run`
 ///
 /// A folder instead of a file means every `*.yaml` and `*.yml` below it: a line for each recipe, and the diagnostics
-/// of those that are refused.
+/// of those that are refused. With a file of variants, the plan begins with the keys in which they differ.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DryRunArguments {
     #[command(flatten)]

@@ -110,12 +110,12 @@ fn a_folder_has_a_line_for_each_recipe() {
     let answer = environment.run(&["dry-run", "-f", "recipes", "--no-preflight"]);
     assert_eq!(answer.code, Some(2), "{answer:#?}");
     expect![[r#"
-         recipe                jobs  nodes
-         recipes/a.yaml                     1 error
-         recipes/b/good.yml       1      2  ok
-         recipes/b/sizes.yaml     4      1  ok
-         recipes/bad.yaml                   1 error
-         recipes/bytes.yaml                 1 error
+         jobs  nodes           recipe
+                      1 error  recipes/a.yaml
+            1      2  ok       recipes/b/good.yml
+            4      1  ok       recipes/b/sizes.yaml
+                      1 error  recipes/bad.yaml
+                      1 error  recipes/bytes.yaml
 
         5 recipes, 5 jobs; 3 recipes with errors
     "#]]
