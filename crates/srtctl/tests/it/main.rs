@@ -4,5 +4,6 @@ mod apply_local;
 mod bad_input;
 mod dry_run;
 mod follow;
+mod rollup;
 mod slurm;
 mod support;
