@@ -102,26 +102,39 @@ impl Controller {
     }
 
     /// Where one job is.
-    pub(crate) async fn look_at(&self, job: Job) -> anyhow::Result<JobView> {
-        let mut views = self.look(vec![job]).await?;
-        Ok(views.pop().expect("there is one view per job"))
+    pub(crate) async fn look_at(&self, job: Job) -> JobView {
+        let mut views = self.look(vec![job]).await;
+        views.pop().expect("there is one view per job")
     }
 
     /// Where jobs are, in their order. Slurm is asked once, and only about those whose records are not complete.
-    pub(crate) async fn look(&self, jobs: Vec<Job>) -> anyhow::Result<Vec<JobView>> {
-        let mut records = Vec::new();
-        for job in jobs {
-            let record = job.status()?;
-            records.push((job, record));
-        }
-        let is_open = |record: &Option<Status>| record.as_ref().is_none_or(|it| it.state != RunState::Ended);
+    pub(crate) async fn look(&self, jobs: Vec<Job>) -> Vec<JobView> {
+        let records = jobs.into_iter().map(|job| {
+            let record = job.status();
+            (job, record)
+        });
+        let records: Vec<_> = records.collect();
+        let is_open = |record: &anyhow::Result<Option<Status>>| match record {
+            Ok(Some(status)) => status.state != RunState::Ended,
+            Ok(None) | Err(_) => true,
+        };
         let open: Vec<JobId> = records
             .iter()
             .filter(|(job, record)| !job.is_local() && is_open(record))
             .map(|(job, _)| job.job_id.clone())
             .collect();
         let answer = self.ask(&open).await;
-        records.into_iter().map(|(job, record)| view(job, record, &answer)).collect()
+        let views = records.into_iter().map(|(job, record)| {
+            let seen = record.and_then(|record| view(job.clone(), record, &answer));
+            // A record that cannot be read must not hide the other jobs.
+            seen.unwrap_or_else(|error| JobView {
+                job,
+                record: None,
+                slurm: None,
+                state: State::Unknown { text: format!("{error:#}") },
+            })
+        });
+        views.collect()
     }
 
     async fn ask(&self, ids: &[JobId]) -> Answer {

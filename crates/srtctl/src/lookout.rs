@@ -44,7 +44,7 @@ impl<'a> Lookout<'a> {
 
     /// Where the job is to begin with; an error when nobody knows it.
     pub(crate) async fn first(&mut self) -> anyhow::Result<JobView> {
-        let view = self.controller.look_at(self.job.clone()).await?;
+        let view = self.controller.look_at(self.job.clone()).await;
         if view.is_nothing() {
             let job_id = &view.job.job_id;
             let text = format!(
@@ -64,7 +64,7 @@ impl<'a> Lookout<'a> {
         if !has_ended && !self.job.is_local() && now < self.next_question {
             return Ok(Sight { record, view: None, is_over: false });
         }
-        let view = self.controller.look_at(self.job.clone()).await?;
+        let view = self.controller.look_at(self.job.clone()).await;
         self.next_question = Instant::now() + QUESTION_INTERVAL;
         let is_over = self.is_over(&view, now);
         Ok(Sight { record, view: Some(view), is_over })

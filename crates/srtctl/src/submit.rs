@@ -167,13 +167,19 @@ fn stage(job: &SlurmJob<'_>, environment: &Environment) -> anyhow::Result<Utf8Pa
     } else {
         Program::ByArchitecture(cluster.srtctl_binaries.clone().into_iter().collect())
     };
-    let mut directives = job.planned.plan.sbatch.clone();
-    directives.push(("hold".to_owned(), None));
-    // A job that starts a second time would find its own record, and append to it.
-    directives.push(("no-requeue".to_owned(), None));
+    let directives = submitted(&job.planned.plan.sbatch);
     let script = srt_plan::batch_script(&directives, &program, &["run".to_owned(), job.runs.to_string()])?;
     write(&staged, &RunFile { path: run_files::SCRIPT.to_owned(), text: script, private: false })?;
     Ok(staged)
+}
+
+/// The planned directives, and ours in each component of a heterogeneous job: it is held until its folder is there,
+/// and never starts a second time, for it would find its own record and append to it.
+fn submitted(planned: &[(String, Option<String>)]) -> Vec<(String, Option<String>)> {
+    let ours = ["hold", "no-requeue"].map(|name| (name.to_owned(), None));
+    let components = planned.split(|(name, _)| name == "hetjob");
+    let components: Vec<_> = components.map(|it| [it, &ours].concat()).collect();
+    components.join(&("hetjob".to_owned(), None))
 }
 
 fn write(folder: &Utf8Path, file: &RunFile) -> anyhow::Result<()> {
@@ -214,4 +220,16 @@ pub(crate) fn is_possible(environment: &Environment) -> bool {
 pub(crate) fn has_program(name: &str, environment: &Environment) -> bool {
     let path = environment.get("PATH").unwrap_or_default();
     which::which_in(name, Some(path), Path::new("/")).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_component_is_held_and_not_requeued() {
+        let planned = ["nodes", "hetjob", "nodes"].map(|name| (name.to_owned(), None));
+        let names: Vec<String> = submitted(&planned).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["nodes", "hold", "no-requeue", "hetjob", "nodes", "hold", "no-requeue"]);
+    }
 }

@@ -21,7 +21,7 @@ pub(crate) struct ListArguments {
 pub(crate) fn run(arguments: &ListArguments, environment: &Environment) -> anyhow::Result<Outcome> {
     let jobs = arguments.place.all(environment)?;
     let controller = Controller::new(environment);
-    let mut views = site::runtime()?.block_on(controller.look(jobs))?;
+    let mut views = site::runtime()?.block_on(controller.look(jobs));
     // Jobs that have not begun come last.
     views.sort_by_cached_key(|view| {
         let started = view.record.as_ref().map(|it| it.started_at);

@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &StatusArguments, environment: &Environment) -> any
         }
         vec![view]
     } else {
-        let mut views = runtime.block_on(controller.look(arguments.place.all(environment)?))?;
+        let mut views = runtime.block_on(controller.look(arguments.place.all(environment)?));
         views.retain(|view| !view.state.is_over());
         views
     };
@@ -64,7 +64,8 @@ fn text(view: &JobView) -> String {
     if let Some(slurm) = &view.slurm {
         say("Slurm", &slurm.state.to_string());
         say("nodes", slurm.nodes.as_deref().unwrap_or_default());
-        say("ends at the latest", slurm.end.as_deref().unwrap_or_default());
+        let end = if view.state.is_over() { "ended" } else { "ends at the latest" };
+        say(end, slurm.end.as_deref().unwrap_or_default());
     }
     if let Some(record) = &view.record {
         say("started", &terminal::local_time(record.started_at));

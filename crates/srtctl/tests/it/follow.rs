@@ -1,5 +1,7 @@
 //! `status`, `wait`, `list`, `logs`, and `cancel` on runs of this machine, which need no Slurm.
 
+use std::fs;
+
 use serde_json::Value;
 
 use crate::support::{Answer, TestEnvironment, recipe};
@@ -65,7 +67,7 @@ fn logs_are_shown_whole_and_by_worker() {
 
     let run_dir = environment.run_dir();
     let path = environment.log_of("decode_1");
-    let log = std::fs::read_to_string(path).expect("the worker has a log");
+    let log = fs::read_to_string(path).expect("the worker has a log");
     assert!(!log.is_empty());
     // A run directory is as good as a job id.
     let run_dir = run_dir.to_string_lossy();
@@ -125,6 +127,24 @@ fn a_run_whose_srtctl_was_killed_is_lost_and_no_success() {
     assert!(wait.stdout.contains("lost") || wait.stdout.contains("not on this machine"), "{wait:#?}");
     let status = json_of(&on_run(&environment, "status", &["--json"]));
     assert_eq!(status["state"], "lost", "{status:#}");
+}
+
+#[test]
+fn a_broken_record_hides_no_other_run() {
+    let environment = TestEnvironment::new();
+    for (name, status) in [("local-1", "{"), ("local-2", "[]")] {
+        let run_dir = environment.path().join("outputs").join(name);
+        fs::create_dir_all(&run_dir).expect("the folder is ours");
+        fs::write(run_dir.join("status.json"), status).expect("the folder is ours");
+    }
+    let list = environment.run(&["list", "-o", "outputs"]);
+    assert_eq!(list.code, Some(0), "{list:#?}");
+    let broken = list.stdout.lines().filter(|line| line.contains("unknown: failed to understand"));
+    assert_eq!(broken.count(), 2, "{list:#?}");
+    // Nobody can tell how it ended, which is no success.
+    let wait = environment.run(&["wait", "local-1", "-o", "outputs"]);
+    assert_eq!(wait.code, Some(1), "{wait:#?}");
+    assert!(wait.stderr.contains("status.json"), "{wait:#?}");
 }
 
 #[test]
