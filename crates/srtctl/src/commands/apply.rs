@@ -19,8 +19,14 @@ use crate::{
 /// Stands for the job's number before there is one.
 pub(crate) const NO_JOB_YET: &str = "preview";
 
+/// What else the command does.
+const HELP: &str = "\
+A folder instead of a file means every `*.yaml` and `*.yml` below it, but for `srtslurm.yaml`. Nothing is started as
+long as any recipe has errors, nor without `--yes`.";
+
 /// Arguments of `srtctl apply`
 #[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
 pub(crate) struct ApplyArguments {
     #[command(flatten)]
     pub(crate) recipe: RecipeArguments,
