@@ -1,9 +1,5 @@
 //! `dry-run` of one recipe as a whole process, beside the cost of starting any process at all.
-#![expect(
-    clippy::disallowed_methods,
-    missing_docs,
-    reason = "a benchmark starts the binary as a person does"
-)]
+#![expect(clippy::disallowed_methods, reason = "a benchmark starts the binary as a person does")]
 
 use std::{
     path::Path,

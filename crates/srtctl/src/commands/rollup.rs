@@ -29,7 +29,7 @@ pub(crate) struct RollupArguments {
     format: Option<TableFormat>,
 }
 
-/// Formats that pandas, polars, and DuckDB read
+/// Formats that pandas, polars, and `DuckDB` read
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum TableFormat {
     Csv,
