@@ -21,7 +21,7 @@ pub(crate) const NO_JOB_YET: &str = "preview";
 
 /// What else the command does.
 const HELP: &str = "\
-A folder instead of a file means every `*.yaml` and `*.yml` below it, but for `srtslurm.yaml`. Nothing is started as
+A folder instead of a file means every `*.yaml` and `*.yml` below it, but for `srtslurm.yaml`. Nothing is started as \
 long as any recipe has errors, nor without `--yes`.";
 
 /// Arguments of `srtctl apply`

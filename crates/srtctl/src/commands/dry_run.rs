@@ -21,10 +21,10 @@ use crate::{
 
 /// What else the command does.
 const HELP: &str = "\
-A folder instead of a file means every `*.yaml` and `*.yml` below it, but for `srtslurm.yaml`: a line for each recipe,
+A folder instead of a file means every `*.yaml` and `*.yml` below it, but for `srtslurm.yaml`: a line for each recipe, \
 and the diagnostics of those that are refused. Exit code 2 if there is one.
 
-With `--json`, a recipe is a document with `format`, `recipe`, `variants`, and `diagnostics`; there are no `variants`
+With `--json`, a recipe is a document with `format`, `recipe`, `variants`, and `diagnostics`; there are no `variants` \
 if a diagnostic is an error. A folder has one document per line, in the order of the paths.";
 
 /// Arguments of `srtctl dry-run`
