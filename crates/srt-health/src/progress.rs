@@ -14,6 +14,8 @@ pub struct Progress {
     pub decode: Count,
     /// The model is served, as far as this frontend must say so.
     pub model_listed: bool,
+    /// Base URLs of the workers that are ready, sorted, where the frontend names them.
+    pub ready: Vec<String>,
     /// Why it is not ready, for people; empty when it is.
     pub detail: String,
 }
@@ -92,6 +94,7 @@ pub fn frontend_progress(readiness: &Readiness, status: &Answer, models: Option<
         prefill: Count { have: 0, want: readiness.prefill },
         decode: Count { have: 0, want: readiness.decode },
         model_listed: false,
+        ready: Vec::new(),
         detail: String::new(),
     };
     match read(readiness, status, models, &mut progress) {
@@ -135,6 +138,10 @@ fn read(
                     (true, _) => {}
                 }
             }
+            let healthy = answer.workers.iter().filter(|worker| worker.is_healthy);
+            progress.ready = healthy.map(|worker| worker.url.clone()).collect();
+            // The router lists its workers in any order.
+            progress.ready.sort_unstable();
             progress.model_listed = true;
             let complete = progress.prefill.is_reached() && progress.decode.is_reached();
             match unhealthy {
@@ -218,6 +225,8 @@ struct RouterWorkers {
 
 #[derive(Deserialize)]
 struct RouterWorker {
+    #[serde(default)]
+    url: String,
     #[serde(default)]
     worker_type: String,
     #[serde(default)]

@@ -99,7 +99,7 @@ fn nothing_yet(probe: &Probe) -> Progress {
     };
     let want = |want| Count { have: 0, want };
     let detail = "no answer yet".to_owned();
-    Progress { prefill: want(prefill), decode: want(decode), model_listed: false, detail }
+    Progress { prefill: want(prefill), decode: want(decode), detail, ..Progress::default() }
 }
 
 async fn ask(probe: &Probe) -> Progress {

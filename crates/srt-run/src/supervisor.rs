@@ -446,8 +446,8 @@ impl Supervisor<'_> {
                 WaitReport::Progress { what, progress } => {
                     let prefill = RegistrationCount::from(progress.prefill);
                     let decode = RegistrationCount::from(progress.decode);
-                    let detail = progress.detail;
-                    self.record.event(EventKind::WaitProgress { what, prefill, decode, detail });
+                    let (ready, detail) = (progress.ready, progress.detail);
+                    self.record.event(EventKind::WaitProgress { what, prefill, decode, ready, detail });
                 }
                 WaitReport::Ready { what: ready } if ready == what => {
                     let waited_s = started.elapsed().as_secs_f64();

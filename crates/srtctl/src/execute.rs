@@ -33,7 +33,7 @@ pub(crate) async fn execute(
     let (events, mut shown) = mpsc::channel(EVENTS);
     let mut signals = Signals::listen()?;
     let mut signal = None;
-    let mut watch = Watch::new(&job.name, &request.run_dir);
+    let mut watch = Watch::new(&job.name, &request.run_dir).knowing(&request.plan);
     let run = srt_run::run(request, launcher, &SystemClock, control_receiver, events);
     tokio::pin!(run);
     let outcome = loop {

@@ -46,7 +46,8 @@ pub(crate) fn init_tracing(environment: &Environment) {
 
 /// Prints a line of data, or of a report, to stdout.
 pub(crate) fn print_line(line: &str) {
-    anstream::println!("{line}");
+    // Whoever reads may have seen enough; there is nobody left to tell.
+    let _closed = writeln!(anstream::stdout(), "{line}");
 }
 
 /// Prints text to stdout as it is. A reader that has seen enough, such as `head`, is no error.

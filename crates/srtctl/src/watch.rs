@@ -1,11 +1,15 @@
 //! What a person sees while a job runs: lines of what happened, and on a terminal, bars of what is happening.
 
-use std::time::Duration;
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use camino::Utf8Path;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::{SignedDuration, Timestamp};
 use srt_loadgen::progress::{PointSummary, Progress, ProgressEvent};
+use srt_plan::Plan;
 use srt_run::record::{Event, EventKind, Failure, RegistrationCount};
 
 use crate::terminal;
@@ -19,6 +23,9 @@ pub(crate) struct Watch {
     started: Option<Timestamp>,
     last_plain_progress: Option<Timestamp>,
     last_waiting: String,
+    /// Names of workers by base URL.
+    workers: HashMap<String, String>,
+    shown_ready: HashSet<String>,
 }
 
 impl Watch {
@@ -30,7 +37,26 @@ impl Watch {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Self { bar, started: None, last_plain_progress: None, last_waiting: String::new() }
+        Self {
+            bar,
+            started: None,
+            last_plain_progress: None,
+            last_waiting: String::new(),
+            workers: HashMap::new(),
+            shown_ready: HashSet::new(),
+        }
+    }
+
+    /// Calls the workers of this plan by their names.
+    pub(crate) fn knowing(mut self, plan: &Plan) -> Self {
+        let leaders = plan.processes.iter().filter(|process| process.is_leader());
+        self.workers = leaders
+            .filter_map(|process| {
+                let url = format!("http://{}", plan.context.socket(&process.node, process.ports.http?));
+                Some((url, format!("{} {}", process.role, process.index)))
+            })
+            .collect();
+        self
     }
 
     /// Shows one event.
@@ -42,7 +68,8 @@ impl Watch {
         }
         match &event.kind {
             EventKind::StageStarted { stage } => self.busy(stage),
-            EventKind::WaitProgress { what, prefill, decode, detail } => {
+            EventKind::WaitProgress { what, prefill, decode, ready, detail } => {
+                self.show_ready(ready, at_s);
                 let text = format!("waiting for {what}: {}", waiting_text(*prefill, *decode, detail));
                 self.busy(&text);
                 if self.bar.is_none() && text != self.last_waiting {
@@ -57,6 +84,16 @@ impl Watch {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Says of each worker once that it is ready.
+    fn show_ready(&mut self, ready: &[String], at_s: f64) {
+        for url in ready {
+            if self.shown_ready.insert(url.clone()) {
+                let name = self.workers.get(url).unwrap_or(url);
+                self.print(&format!("{at_s:7.1} s    {name} is ready"));
+            }
         }
     }
 

@@ -83,6 +83,9 @@ pub enum EventKind {
         prefill: RegistrationCount,
         /// Decode workers registered.
         decode: RegistrationCount,
+        /// Base URLs of the workers that are ready, where the frontend names them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        ready: Vec<String>,
         /// What is missing, for a person.
         detail: String,
     },

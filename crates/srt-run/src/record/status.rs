@@ -152,7 +152,7 @@ impl Status {
                 let what = what.clone();
                 self.waiting = Some(Waiting { what, prefill: None, decode: None, detail: String::new() });
             }
-            EventKind::WaitProgress { what, prefill, decode, detail } => {
+            EventKind::WaitProgress { what, prefill, decode, detail, ready: _ } => {
                 let (prefill, decode) = (Some(*prefill), Some(*decode));
                 self.waiting = Some(Waiting { what: what.clone(), prefill, decode, detail: detail.clone() });
             }
