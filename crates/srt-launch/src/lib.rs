@@ -15,7 +15,7 @@ pub use crate::{
     file::PlannedFile,
     probe::{FrontendProtocol, Probe, Readiness, Wait},
     step::{
-        Container, Environment, Lifetime, Mount, Preamble, SELF_PROGRAM, Stage, Step, StepId, StepOrigin,
-        is_secret_variable,
+        Container, Environment, INVALID_RESULT_EXIT_CODE, Lifetime, Mount, Preamble, SELF_PROGRAM, Stage,
+        Step, StepId, StepOrigin, is_secret_variable,
     },
 };

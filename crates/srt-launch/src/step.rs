@@ -14,6 +14,9 @@ pub type Environment = IndexMap<String, String>;
 /// that a plan does not depend on where the binary lies.
 pub const SELF_PROGRAM: &str = "srtctl";
 
+/// Exit code with which this program says that a measurement went to its end, and that its result must not be quoted.
+pub const INVALID_RESULT_EXIT_CODE: u8 = 4;
+
 /// One thing that a launcher starts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
@@ -49,6 +52,15 @@ pub struct Step {
     pub wait_for: Vec<Wait>,
     /// TCP ports it will listen on, on its first node.
     pub ports: Vec<u16>,
+}
+
+impl Step {
+    /// Whether a step that ended with this exit code did what it was started for. Our own client has done so too when
+    /// it calls its result invalid: what the run is worth is said by the results.
+    pub fn is_complete_with(&self, exit_code: i32) -> bool {
+        let is_ours = self.argv.first().is_some_and(|program| program == SELF_PROGRAM);
+        exit_code == 0 || (is_ours && exit_code == i32::from(INVALID_RESULT_EXIT_CODE))
+    }
 }
 
 /// Name of a step: unique in a plan, safe as a file name and as a Slurm step name.

@@ -551,7 +551,8 @@ impl Supervisor<'_> {
             }
             StepReport::Ended { exit } => {
                 self.steps[index] = StepPhase::Ended;
-                let meaning = meaning_of_end(lifetime, &exit, self.mode);
+                let complete = matches!(exit, StepExit::Code(code) if step.is_complete_with(code));
+                let meaning = meaning_of_end(lifetime, complete, self.mode);
                 let expected = meaning == Meaning::Expected;
                 self.record.event(EventKind::StepEnded {
                     step: id.to_string(),
@@ -642,10 +643,10 @@ enum Meaning {
     Fails,
 }
 
-fn meaning_of_end(lifetime: Lifetime, exit: &StepExit, mode: Mode) -> Meaning {
+fn meaning_of_end(lifetime: Lifetime, complete: bool, mode: Mode) -> Meaning {
     match (mode, lifetime) {
         (Mode::Ending, _) => Meaning::Expected,
-        (_, Lifetime::Task | Lifetime::OptionalTask) if exit.is_success() => Meaning::Expected,
+        (_, Lifetime::Task | Lifetime::OptionalTask) if complete => Meaning::Expected,
         (Mode::Working, Lifetime::Service | Lifetime::Task) => Meaning::Fails,
         (Mode::Working, Lifetime::OptionalService | Lifetime::OptionalTask) | (Mode::Measured, _) => {
             Meaning::Warns
@@ -708,7 +709,7 @@ mod tests {
     #[track_caller]
     fn check(lifetime: Lifetime, code: i32, expected: [Meaning; 3]) {
         let meanings = [Mode::Working, Mode::Measured, Mode::Ending]
-            .map(|mode| meaning_of_end(lifetime, &StepExit::Code(code), mode));
+            .map(|mode| meaning_of_end(lifetime, code == 0, mode));
         assert_eq!(meanings, expected);
     }
 

@@ -8,7 +8,7 @@ use srt_launch::Step;
 use srt_plan::Plan;
 
 use crate::{
-    client::{Slurm, SlurmError, words},
+    client::{Slurm, SlurmError, failed, words},
     srun::container_options,
 };
 
@@ -69,6 +69,12 @@ impl Slurm {
     ) -> Result<Vec<UnknownOption>, SlurmError> {
         if options.is_empty() || self.complaint(tool, options).await?.is_none() {
             return Ok(Vec::new());
+        }
+        // A tool that cannot even print its help, because there is no cluster, says nothing about options.
+        let argv = words(&[tool.name(), "--help"]);
+        let help = self.ask(&argv).await?;
+        if !help.exit.is_success() {
+            return Err(failed(&argv, help));
         }
         // Something is not known; the tool stops at the first, so every one is asked for alone.
         let mut unknown = Vec::new();

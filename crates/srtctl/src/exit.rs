@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use srt_launch::INVALID_RESULT_EXIT_CODE;
+
 /// The table of exit codes, as `--help` shows it.
 pub(crate) const HELP: &str = "\
 Exit codes:
@@ -65,7 +67,7 @@ impl Outcome {
             Self::Internal => 1,
             Self::BadInput => 2,
             Self::RunFailed => 3,
-            Self::InvalidResult => 4,
+            Self::InvalidResult => INVALID_RESULT_EXIT_CODE,
             Self::Cluster => 5,
             Self::Signalled(signal) => 128 + signal,
             Self::Process(code) => code,

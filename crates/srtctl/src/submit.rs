@@ -82,7 +82,9 @@ fn plan_jobs<'a>(
 
 /// Options that the installed Slurm does not take are told by name, before anything is submitted.
 async fn check_options(slurm: &Slurm, job: &SlurmJob<'_>) -> anyhow::Result<()> {
-    let unknown = slurm.unknown_in_plan(&job.planned.plan).await.map_err(cluster_error)?;
+    let unknown = slurm.unknown_in_plan(&job.planned.plan).await.map_err(|error| {
+        CommandError::Cluster(format!("{error}; without a cluster, run it on this machine with `--local`"))
+    })?;
     if unknown.is_empty() {
         return Ok(());
     }

@@ -133,7 +133,8 @@ fn requests_without_tokens_are_no_success() {
     let fault =
         ["--set", "backend.mocker_config.decode.fault=zero-tokens", "--set", "benchmark.concurrencies=[2]"];
     let answer = environment.start_apply(&recipe("quickstart"), &fault).finish();
-    assert_ne!(answer.code, Some(0), "{answer:#?}");
-    assert!(!answer.stdout.contains("verdict: valid"), "{answer:#?}");
+    assert_eq!(answer.code, Some(4), "{answer:#?}");
+    assert!(answer.stdout.contains("verdict: invalid"), "{answer:#?}");
+    assert_eq!(environment.rollup()["partial"], false);
     environment.assert_nothing_is_left();
 }

@@ -69,6 +69,7 @@ fn without_slurm_there_is_a_hint() {
     let answer = environment.run(&["apply", "-f", &recipe("quickstart")]);
     // A machine that has Slurm's commands but no cluster refuses as well.
     assert_eq!(answer.code, Some(5), "{answer:#?}");
+    assert!(answer.stderr.contains("`--local`"), "{answer:#?}");
     assert!(!environment.path().join("outputs").exists(), "something was started");
 }
 
