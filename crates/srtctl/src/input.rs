@@ -238,7 +238,7 @@ fn decode(path: &str, bytes: Vec<u8>) -> anyhow::Result<Source> {
 }
 
 /// Finds and reads the cluster file: the one that the environment names, else the first that exists.
-fn read_cluster_file(environment: &Environment) -> anyhow::Result<Option<Source>> {
+pub(crate) fn read_cluster_file(environment: &Environment) -> anyhow::Result<Option<Source>> {
     let named = environment.get(CLUSTER_FILE).map(PathBuf::from);
     let found = || CLUSTER_FILE_PLACES.iter().map(PathBuf::from).find(|place| place.is_file());
     let Some(path) = named.clone().or_else(found) else { return Ok(None) };

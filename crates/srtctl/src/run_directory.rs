@@ -10,12 +10,12 @@ use camino::{Utf8Path, Utf8PathBuf};
 use srt_context::JobId;
 use srt_run::record::{EVENTS_FILE, Event, EventKind, RunState, STATUS_FILE, Status};
 use srt_schema::cluster::ClusterConfig;
-use srt_yaml::Source;
 use srtlog::Verdict;
 
 use crate::{
-    environment::{CLUSTER_FILE, Environment},
+    environment::Environment,
     exit::{CommandError, Outcome},
+    input::read_cluster_file,
     run_files,
     signals::{self, SIGTERM},
     site, terminal,
@@ -228,18 +228,8 @@ fn read_status(run_dir: &Utf8Path) -> anyhow::Result<Option<Status>> {
 
 /// The cluster file, for where it says that runs lie. It is found as `srtctl apply` finds it.
 fn cluster(environment: &Environment) -> anyhow::Result<ClusterConfig> {
-    let places = ["srtslurm.yaml", "../srtslurm.yaml", "../../srtslurm.yaml"];
-    let named = environment.get(CLUSTER_FILE).map(PathBuf::from);
-    let found = || places.iter().map(PathBuf::from).find(|place| place.is_file());
-    let Some(path) = named.or_else(found) else { return Ok(ClusterConfig::none()) };
-    let name = path.to_string_lossy().into_owned();
-    let bytes = fs::read(&path).map_err(|error| {
-        CommandError::BadInput(format!("failed to read the cluster file `{name}`: {error}"))
-    })?;
-    let (cluster, diagnostics) = match Source::from_bytes(name, bytes) {
-        Ok(source) => srt_schema::load_cluster(&source),
-        Err(diagnostic) => (ClusterConfig::none(), vec![*diagnostic]),
-    };
+    let Some(source) = read_cluster_file(environment)? else { return Ok(ClusterConfig::none()) };
+    let (cluster, diagnostics) = srt_schema::load_cluster(&source);
     if diagnostics.iter().any(srt_yaml::Diagnostic::is_error) {
         terminal::print_diagnostics(&diagnostics);
         return Err(CommandError::Reported.into());
