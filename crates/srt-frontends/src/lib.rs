@@ -1,6 +1,6 @@
 //! What stands in front of the workers: Dynamo, sglang-router, trtllm-serve, vLLM itself, and the mock router.
 //!
-//! [`layout`] says where frontends run; a [`Frontend`] says what it needs and which steps start it; [`nginx`] fans
+//! [`layout`] says where frontends run; a [`Frontend`] says what it needs and which steps start it; [`nginx()`] fans
 //! out to several of them.
 
 mod dynamo;

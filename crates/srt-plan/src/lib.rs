@@ -1,6 +1,6 @@
 //! The plan: everything a run will do, as data.
 //!
-//! [`plan`] composes what topology, backends, frontends, and benchmarks decide into one [`Plan`]. `dry-run` prints it,
+//! [`plan()`] composes what topology, backends, frontends, and benchmarks decide into one [`Plan`]. `dry-run` prints it,
 //! the supervisor runs it, tests snapshot it. [`json`] is its form for machines, [`batch_script`] the text for Slurm.
 
 mod allocation;

@@ -1,6 +1,6 @@
 //! Recipe and cluster file: one typed, roles-based model read strictly from YAML.
 //!
-//! [`load`] takes texts and gives [`Loaded`]: every job of the recipe, the cluster file, and every diagnostic at once.
+//! [`load()`] takes texts and gives [`Loaded`]: every job of the recipe, the cluster file, and every diagnostic at once.
 //! [`json_schema`] and [`reference_markdown`] describe the format, from the declarations that read it.
 //! Nothing here touches the file system; what must exist there is told by [`path_checks`].
 
